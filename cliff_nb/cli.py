@@ -339,6 +339,7 @@ def write_model(
     about = dict(model=kind, n_columns=m.n_columns, n_latents=m.n_latents, columns=columns, restart=best, version=__version__)
     write_whole(folder / 'fit.json', json.dumps(about, indent=1))
 
+# %% ../nbs/10_cli.ipynb #c070
 def write_results(
     folder, # of the fit
     z, # (n, d) array of latents
@@ -359,7 +360,7 @@ def write_results(
     typer.echo(scores.to_string(index=False, float_format='{:.3f}'.format))
     return [*names, 'scores.csv']
 
-# %% ../nbs/10_cli.ipynb #c071
+# %% ../nbs/10_cli.ipynb #c072
 def train_own(data, latents, factors, kind, sigma, folder, batch, seed, options)->None: # as the command is given them
     "What `cliff fit` does."
     rows, columns = open_data(data, factors)
@@ -372,7 +373,7 @@ def train_own(data, latents, factors, kind, sigma, folder, batch, seed, options)
     names = write_results(folder, encoder(module)(rows.x), rows, penalty.sigma)
     say_written(folder, ['model.ckpt', 'fit.json', *names])
 
-# %% ../nbs/10_cli.ipynb #c072
+# %% ../nbs/10_cli.ipynb #c073
 def number(kind, option:str, text:str):
     "The annotation of an option whose default is in the recipe."
     return Annotated[Optional[kind], Option(help=f'{text} {default_of(option)}', show_default=False)]
@@ -396,7 +397,7 @@ def fit_command(
     train_own(data, latents, [f.strip() for f in factors.split(',') if f.strip()], model, sigma,
               out or Path(f'cliff-fit-{data.stem}'), batch, seed, dict(weight=weight, steps=steps, lr=lr, restarts=restarts))
 
-# %% ../nbs/10_cli.ipynb #c085
+# %% ../nbs/10_cli.ipynb #c086
 def rows_like(
     path, # .npy or .csv
     about:dict # the contents of fit.json
@@ -412,7 +413,7 @@ def rows_like(
     if x.shape[1:] != (c,): raise ValueError(f'the model was fitted on {c} columns, {Path(path).name} has {tuple(x.shape)}')
     return x
 
-# %% ../nbs/10_cli.ipynb #c087
+# %% ../nbs/10_cli.ipynb #c088
 def load_fit(
     folder # of a finished `cliff fit`
 ): # `Disentangler`, and the contents of fit.json

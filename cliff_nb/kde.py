@@ -98,6 +98,7 @@ def pieces(n:int, columns:int): # slices of rows with about 2^18 numbers each
     step = max(1, 2**18 // columns)
     return [slice(k, k + step) for k in range(0, n, step)]
 
+# %% ../nbs/00_kde.ipynb #c065
 class KernelSum(torch.autograd.Function):
     "sum_l kappa(a_k - z_li) w_lc for all coordinates i, grid points k and weights c."
     @staticmethod
@@ -128,7 +129,7 @@ class KernelSum(torch.autograd.Function):
             if dw is not None: dw[p] = z.new_zeros(len(column), len(up)).scatter_(1, column, value) @ up
         return dz, dw, None, None, None
 
-# %% ../nbs/00_kde.ipynb #c067
+# %% ../nbs/00_kde.ipynb #c069
 def density(
     z: Tensor, # (n, d) latents
     grid, # (lo, hi, K), or points (K,)
@@ -147,7 +148,7 @@ def density_grad(
     z = check_latents(z); check_sigma(sigma)
     return KernelSum.apply(z, z.new_ones(len(z), 1), as_grid(grid, z), sigma, True)[..., 0] / len(z)
 
-# %% ../nbs/00_kde.ipynb #c068
+# %% ../nbs/00_kde.ipynb #c070
 def cliff_fields(
     z: Tensor, # (n, d) latents
     grid, # (lo, hi, K), or points (K,), where coordinate i is looked at

@@ -89,8 +89,8 @@ class LatentModel(nn.Module):
         self.x_mean.copy_(x.mean(0)); std = x.std(0, correction=0); self.x_std.copy_(torch.where(std > 0, std, 1.))
         self.standardize.batches.zero_()
         with own_random(1_000_003 * seed + restart):
-            for m in self.modules():
-                if m is not self and hasattr(m, 'reset_parameters'): m.reset_parameters()
+            for m in reversed(list(self.modules())): # parts before what they are part of
+                if hasattr(m, 'reset_parameters'): m.reset_parameters()
         return self
 
     def forward(self, x: Tensor)->tuple[Tensor, Tensor]: # latents (n, d), reconstruction (n, c)
@@ -251,14 +251,12 @@ class InvertibleMap(LatentModel):
         self.whiten = Whiten(n_columns, d)
         self.register_buffer('start', torch.eye(d))
         self.rotations = Rotations(n_layers + 1, d)
-        with own_random(0): self.couplings = nn.ModuleList([Coupling(d, width, flip=bool(k % 2), max_log_scale=max_log_scale) for k in range(n_layers if d > 1 else 0)])
+        with own_random(0): self.couplings = nn.ModuleList([Coupling(d, width, bool(k % 2), max_log_scale) for k in range(n_layers if d > 1 else 0)])
         self.monotone = Monotone(d)
 
     def reset(self, x: Tensor, seed:int=0, restart:int=0)->'InvertibleMap': # x (n, c)
         "Whiten by the data, start from the rotation of this restart, with every layer at the identity."
-        super().reset(x, seed, restart)
-        for c in self.couplings: c.reset_parameters()
-        self.whiten.learn(x)
+        super().reset(x, seed, restart); self.whiten.learn(x)
         self.start.copy_(start_rotation(self.whiten(x), seed, restart))
         return self
 
