@@ -221,7 +221,7 @@ def run(
                             logger=CSVLogger(folder, name='logs') if folder is not None else False, enable_checkpointing=folder is not None,
                             enable_progress_bar=progress, enable_model_summary=False, num_sanity_val_steps=0)
         last = Path(folder) / 'last.ckpt' if folder is not None else None
-        trainer.fit(module, datamodule=data, ckpt_path=last if last is not None and last.exists() else None)
+        trainer.fit(module, datamodule=data, ckpt_path=last if last is not None and last.exists() else None, weights_only=True)
         if last is not None and not finished(last, data.steps): trainer.save_checkpoint(last)
     return module.cpu().eval()
 
