@@ -222,7 +222,7 @@ def run(
                             enable_progress_bar=progress, enable_model_summary=False, num_sanity_val_steps=0)
         last = Path(folder) / 'last.ckpt' if folder is not None else None
         trainer.fit(module, datamodule=data, ckpt_path=last if last is not None and last.exists() else None, weights_only=True)
-        if last is not None and not finished(last, data.steps): trainer.save_checkpoint(last)
+        if last is not None and not finished(last, data.steps): trainer.save_checkpoint(last, weights_only=False)
     return module.cpu().eval()
 
 def finished(
