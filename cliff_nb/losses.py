@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['EPS', 'entropy', 'jsd', 'normalise', 'look_at', 'spread', 'univariate', 'draw_rows', 'motion', 'bivariate',
-           'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'CliffLoss', 'IOSSTerms', 'IOSS']
+           'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'mean_penalty', 'CliffLoss',
+           'IOSSTerms', 'IOSS']
 
 # %% ../nbs/01_losses.ipynb #c003
 import math
@@ -147,7 +148,23 @@ class CliffTerms(NamedTuple):
     biv: Tensor
     kl: Tensor
 
-# %% ../nbs/01_losses.ipynb #c048
+# %% ../nbs/01_losses.ipynb #c047
+@torch.no_grad()
+def mean_penalty(
+    penalty: Penalty, # is reseeded
+    z: Tensor, # (n, d) latents
+    n:int=5000, # rows to use
+    draws:int=4 # how often the penalty draws its points
+)->float: # the weighted penalty; comparable between latents of the same samples
+    "The penalty on fixed rows, averaged over fixed draws."
+    part = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[:n].to(z.device)]
+    total = 0.
+    for k in range(draws):
+        penalty.reseed(0, 2**40 + k)
+        total += float(penalty(part)) / draws
+    return total
+
+# %% ../nbs/01_losses.ipynb #c051
 class CliffLoss(Penalty):
     "The Cliff criterion: `lambda_uni * uni + lambda_biv * biv + lambda_kl * kl`."
     def __init__(self,
@@ -174,7 +191,7 @@ class CliffLoss(Penalty):
 
     def extra_repr(self): return f'sigma={self.sigma}, sigma_kl={self.sigma_kl}, weights={tuple(self.weights)}, grid={self.grid}, n_cond={self.n_cond}'
 
-# %% ../nbs/01_losses.ipynb #c064
+# %% ../nbs/01_losses.ipynb #c067
 class IOSSTerms(NamedTuple):
     "The one term of IOSS, unweighted."
     ioss: Tensor

@@ -5,15 +5,20 @@
 # %% auto #0
 __all__ = ['as_matrix', 'as_pair', 'constant_columns', 'correlation_matrix', 'match', 'matched', 'MCC', 'mcc', 'cut_like',
            'both_ways', 'axis_readings', 'chance_accuracy', 'as_cells', 'holds_integers', 'QuantizedAccuracy',
-           'quantized_accuracy', 'as_scores', 'bootstrap_interval', 'Difference', 'paired_difference']
+           'quantized_accuracy', 'as_scores', 'bootstrap_interval', 'Difference', 'paired_difference', 'OracleGap',
+           'descend', 'oracle_gap']
 
 # %% ../nbs/04_metrics.ipynb #c003
+import copy
+import math
 import warnings
 from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
+from .losses import mean_penalty
+from .models import InvertibleMap
 
 # %% ../nbs/04_metrics.ipynb #c007
 def as_matrix(
@@ -225,3 +230,38 @@ def paired_difference(
     if n == 1: return Difference(float(d[0]), float('nan'), float('nan'))
     half = stats.t.ppf((1 + level) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
     return Difference(float(d.mean()), float(d.mean() - half), float(d.mean() + half))
+
+# %% ../nbs/04_metrics.ipynb #c087
+class OracleGap(NamedTuple):
+    "Loss reached from the truth and by training, their difference, and what follows."
+    truth: float
+    found: float
+    gap: float # found - truth
+    score: float # MCC of where the descent from the truth ended
+    verdict: str # 'optimisation gap' or 'criterion gap'
+
+def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int): # x (n, k) float32 factors -> (n, k) latents
+    "Minimise a penalty with an invertible map that starts at x itself."
+    model = InvertibleMap(x.shape[1], only_scale=True).reset(x, seed)
+    adam = torch.optim.Adam(model.parameters(), lr=lr)
+    rows = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        penalty.reseed(seed, step)
+        adam.param_groups[0]['lr'] = lr * (1 + math.cos(math.pi * step / steps)) / 2
+        loss = penalty(model.encode(x[torch.randint(len(x), (batch_size,), generator=rows)]))
+        adam.zero_grad(); loss.backward(); adam.step()
+    with torch.no_grad(): return model.eval().encode(x)
+
+# %% ../nbs/04_metrics.ipynb #c088
+def oracle_gap(
+    factors, # (n, k) true factors
+    latents, # (n, d) what training found
+    penalty, # a `Penalty`; it is copied
+    steps:int=400, lr:float=3e-3, batch_size:int=1000, seed:int=0 # of the descent from the truth
+)->OracleGap:
+    "Whether a miss is the optimiser's or the criterion's."
+    factors, latents = (torch.as_tensor(a, dtype=torch.float32) for a in as_pair(factors, latents))
+    penalty = copy.deepcopy(penalty)
+    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed)
+    truth, found = mean_penalty(penalty, z), mean_penalty(penalty, latents)
+    return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')

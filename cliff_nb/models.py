@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['own_random', 'Standardize', 'perceptron', 'MLPEncoder', 'MLPDecoder', 'check_observations', 'LatentModel',
-           'AutoEncoder', 'Rotations', 'Coupling', 'invert_rising', 'Monotone', 'Whiten', 'random_rotation',
-           'start_rotation', 'InvertibleMap']
+           'AutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation', 'start_rotation',
+           'InvertibleMap']
 
 # %% ../nbs/02_models.ipynb #c003
 import math
@@ -161,44 +161,31 @@ class Coupling(nn.Module):
         return self.join(z, (z[:, self.move] - shift) * (-log_scale).exp())
 
 # %% ../nbs/02_models.ipynb #c035
-def invert_rising(
-    f, # strictly rising element-wise function of a tensor, slope bounded below
-    y: Tensor, # values f(x)
-    lo: Tensor, hi: Tensor, # brackets: f(lo) <= y <= f(hi)
-    steps:int=80 # halvings
-)->Tensor: # x in float64
-    "Invert an element-wise rising function by bisection."
-    lo, hi, y = lo.double(), hi.double(), y.double()
-    for _ in range(steps):
-        mid = (lo + hi) / 2
-        low = f(mid) < y
-        lo, hi = torch.where(low, mid, lo), torch.where(low, hi, mid)
-    return (lo + hi) / 2
-
-# %% ../nbs/02_models.ipynb #c037
 class Monotone(nn.Module):
-    "A rising function of each coordinate: e^s x + sum_k e^a_k tanh(e^b_k (x - c_k))."
-    def __init__(self, d:int, size:int=8): # size: number of sigmoids
+    "A rising function of each coordinate, made of straight pieces; the average slope is 1."
+    def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=20.): # pieces, from -span to span; gain of the learning rate
         super().__init__()
-        self.log_slope, self.log_height = nn.Parameter(torch.empty(d)), nn.Parameter(torch.empty(size, d))
-        self.log_steepness, self.centre = nn.Parameter(torch.empty(size, d)), nn.Parameter(torch.empty(size, d))
-        self.reset_parameters()
+        self.size, self.span, self.width, self.gain = size, span, 2 * span / size, gain
+        self.log_slope = nn.Parameter(torch.zeros(size, d))
 
-    @torch.no_grad()
-    def reset_parameters(self): # close to the identity
-        self.log_slope.zero_(); self.log_height.fill_(math.log(.01)); self.log_steepness.fill_(math.log(2))
-        self.centre.copy_(torch.linspace(-2, 2, len(self.centre))[:, None])
+    def reset_parameters(self): nn.init.zeros_(self.log_slope)
+    def pieces(self, like: Tensor)->tuple[Tensor, Tensor]: # slopes (size, d), heights at the left ends (size, d)
+        slope = (6 * torch.tanh(self.gain * self.log_slope.to(like) / 6)).exp()
+        slope = slope / slope.mean(0)
+        return slope, (slope.cumsum(0) - slope) * self.width - self.span
 
-    def forward(self, z: Tensor)->Tensor:
-        s, a, b, c = (p.to(z) for p in (self.log_slope, self.log_height, self.log_steepness, self.centre))
-        return z * s.exp() + (a.exp() * torch.tanh(b.exp() * (z[..., None, :] - c))).sum(-2)
+    def forward(self, z: Tensor)->Tensor: # (n, d); outside the span the end pieces go on
+        slope, left = self.pieces(z)
+        k = ((z.detach() + self.span) / self.width).nan_to_num().floor().clamp(0, self.size - 1)
+        i = k.long()
+        return left.gather(0, i) + slope.gather(0, i) * (z - (k * self.width - self.span))
 
-    @torch.no_grad()
-    def inverse(self, z: Tensor)->Tensor:
-        slope, bound = self.log_slope.double().exp(), self.log_height.double().exp().sum(0)
-        return invert_rising(self, z, (z - bound) / slope, (z + bound) / slope).to(z)
+    def inverse(self, y: Tensor)->Tensor:
+        slope, left = self.pieces(y)
+        i = (torch.searchsorted(left.T.contiguous(), y.T.contiguous(), right=True).T - 1).clamp(0, self.size - 1)
+        return i * self.width - self.span + (y - left.gather(0, i)) / slope.gather(0, i)
 
-# %% ../nbs/02_models.ipynb #c041
+# %% ../nbs/02_models.ipynb #c039
 class Whiten(nn.Module):
     "Uncorrelated columns of variance 1: symmetric whitening, or the d principal directions if d < c."
     def __init__(self, n_columns:int, d:int): # c columns, 1 <= d <= c directions
@@ -206,7 +193,10 @@ class Whiten(nn.Module):
         self.register_buffer('mean', torch.zeros(n_columns))
         self.register_buffer('matrix', torch.eye(n_columns)[:, :d].clone()); self.register_buffer('back', torch.eye(n_columns)[:d].clone())
 
-    def learn(self, x: Tensor)->None: # x (n, c); fails where the data have fewer than d directions
+    def learn(self, x: Tensor, only_scale:bool=False)->None: # x (n, c); fails where the data have fewer than d directions
+        if only_scale: # every column for itself
+            std = x.std(0, correction=0)
+            self.mean.copy_(x.mean(0)); self.matrix.copy_(torch.diag(1 / std)); self.back.copy_(torch.diag(std)); return
         d, centred = len(self.back), (x - x.mean(0)).double()
         values, vectors = torch.linalg.eigh(centred.T @ centred / len(x))
         values, vectors = values.flip(0)[:d], vectors.flip(1)[:, :d]
@@ -217,7 +207,7 @@ class Whiten(nn.Module):
     def forward(self, x: Tensor)->Tensor: return (x - self.mean) @ self.matrix
     def inverse(self, white: Tensor)->Tensor: return white @ self.back + self.mean
 
-# %% ../nbs/02_models.ipynb #c044
+# %% ../nbs/02_models.ipynb #c042
 def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d), uniform, determinant 1
     "A rotation drawn uniformly (QR of a normal matrix, signs fixed)."
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
@@ -240,15 +230,15 @@ def start_rotation(
         ica = FastICA(whiten=False, random_state=seed % 2**32).fit(white[:20_000].double().cpu().numpy())
     return torch.from_numpy(ica.components_.T.copy()).float()
 
-# %% ../nbs/02_models.ipynb #c047
+# %% ../nbs/02_models.ipynb #c045
 class InvertibleMap(LatentModel):
     "A diffeomorphism from whitened observations to standardised latents."
     invertible = True
-    def __init__(self, n_columns:int, n_latents=None, n_layers:int=4, width:int=32, max_log_scale:float=1.):
+    def __init__(self, n_columns:int, n_latents=None, n_layers:int=4, width:int=32, max_log_scale:float=1., only_scale:bool=False):
         d = n_columns if n_latents is None else n_latents
         super().__init__(n_columns, d)
-        if d > n_columns: raise ValueError(f'an invertible map cannot make {d} latents of {n_columns} columns')
-        self.whiten = Whiten(n_columns, d)
+        if d > n_columns or (only_scale and d < n_columns): raise ValueError(f'an invertible map cannot make {d} latents of {n_columns} columns')
+        self.whiten, self.only_scale = Whiten(n_columns, d), only_scale
         self.register_buffer('start', torch.eye(d))
         self.rotations = Rotations(n_layers + 1, d)
         with own_random(0): self.couplings = nn.ModuleList([Coupling(d, width, bool(k % 2), max_log_scale) for k in range(n_layers if d > 1 else 0)])
@@ -256,7 +246,7 @@ class InvertibleMap(LatentModel):
 
     def reset(self, x: Tensor, seed:int=0, restart:int=0)->'InvertibleMap': # x (n, c)
         "Whiten by the data, start from the rotation of this restart, with every layer at the identity."
-        super().reset(x, seed, restart); self.whiten.learn(x)
+        super().reset(x, seed, restart); self.whiten.learn(x, self.only_scale)
         self.start.copy_(start_rotation(self.whiten(x), seed, restart))
         return self
 

@@ -179,14 +179,14 @@ def plot_cliffs(
     curves = density(s, at, sigma), density_grad(s, at, sigma).abs()
     if axes is None: axes = plt.subplots(2, d, figsize=(1 + 2.6 * d, 3.2), dpi=80, sharex=True, sharey='row', squeeze=False)[1]
     for row, curve in zip(axes, curves):
-        for i, ax in enumerate(row): ax.fill_between(at, curve[i], lw=0, color=sns.color_palette('colorblind')[i % 10], alpha=.5 if row is axes[0] else 1)
+        for i, ax in enumerate(row): ax.fill_between(at, curve[i], lw=0, color=sns.color_palette('colorblind')[i % 10], alpha=.5 if row is axes[0] else 1).sticky_edges.y.append(0)
     mark_cliffs(axes, z, thresholds, names)
     return axes
 
 def mark_cliffs(axes, z, thresholds, names)->None: # as in `plot_cliffs`
     "Names and thresholds on the panels of `plot_cliffs`."
     for i, (top, low) in enumerate(axes.T):
-        top.set(title=names[i] if names else f'latent {i}', ylim=(0, None)); low.set(xlabel='standardised value', ylim=(0, None))
+        top.set_title(names[i] if names else f'latent {i}'); low.set_xlabel('standardised value')
         for t in [] if thresholds is None else thresholds[i]:
             for ax in (top, low): ax.axvline((float(t) - z[:, i].mean()) / z[:, i].std(correction=0), color='.2', lw=.8, ls=':')
         for ax in (top, low): sns.despine(ax=ax)

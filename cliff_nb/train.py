@@ -24,7 +24,7 @@ from torch import Tensor
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from .datasets import FactorDataset
-from .losses import Penalty
+from .losses import mean_penalty
 from .models import LatentModel
 
 # %% ../nbs/05_train.ipynb #c007
@@ -245,16 +245,13 @@ def read_log(folder): # of a run
 @torch.no_grad()
 def selection_loss(
     module: Disentangler, # trained
-    x: Tensor, # (n, c) observations
-    n:int=5000, # rows to use
-    draws:int=4 # of the penalty's random points
+    x: Tensor # (n, c) observations
 )->float: # the objective; lower is better
     "The loss that ranks restarts, the same for all of them."
     module.eval()
-    part = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:n]].to(module.device)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        return float(sum(module.total(module.terms(part, 2**40 + k)) for k in range(draws)) / draws)
+    z = apply(module, 'encode', x)
+    loss = 0. if module.model.invertible else float(module.model.reconstruction_error(x, apply(module, 'decode', z)))
+    return loss if module.penalty is None else loss + module.weight * mean_penalty(module.penalty, z)
 
 # %% ../nbs/05_train.ipynb #c040
 def fit(
