@@ -257,7 +257,7 @@ def oracle_gap(
     factors, # (n, k) true factors
     latents, # (n, d) what training found
     penalty, # a `Penalty`; it is copied
-    steps:int=400, lr:float=3e-3, batch_size:int=1000, seed:int=0 # of the descent from the truth
+    steps:int=300, lr:float=1e-3, batch_size:int=2000, seed:int=0 # of the descent from the truth
 )->OracleGap:
     "Whether a miss is the optimiser's or the criterion's."
     factors, latents = (torch.as_tensor(a, dtype=torch.float32) for a in as_pair(factors, latents))

@@ -163,12 +163,17 @@ class Coupling(nn.Module):
 # %% ../nbs/02_models.ipynb #c035
 class Monotone(nn.Module):
     "A rising function of each coordinate, made of straight pieces; the average slope is 1."
-    def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=20.): # pieces, from -span to span; gain of the learning rate
+    def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=60.): # pieces, from -span to span; gain of the learning rate
         super().__init__()
         self.size, self.span, self.width, self.gain = size, span, 2 * span / size, gain
         self.log_slope = nn.Parameter(torch.zeros(size, d))
 
     def reset_parameters(self): nn.init.zeros_(self.log_slope)
+    @torch.no_grad()
+    def flatten(self, z: Tensor)->None: # (n, d); make their densities uniform, as far as 64 pieces can
+        count = torch.stack([torch.histc(c, self.size, -self.span, self.span) for c in z.T.float()], 1) + .002 * len(z)
+        self.log_slope.copy_(6 / self.gain * torch.atanh((count / count.mean(0)).log().clamp(-5.9, 5.9) / 6))
+
     def pieces(self, like: Tensor)->tuple[Tensor, Tensor]: # slopes (size, d), heights at the left ends (size, d)
         slope = (6 * torch.tanh(self.gain * self.log_slope.to(like) / 6)).exp()
         slope = slope / slope.mean(0)
@@ -240,26 +245,27 @@ class InvertibleMap(LatentModel):
         if d > n_columns or (only_scale and d < n_columns): raise ValueError(f'an invertible map cannot make {d} latents of {n_columns} columns')
         self.whiten, self.only_scale = Whiten(n_columns, d), only_scale
         self.register_buffer('start', torch.eye(d))
-        self.rotations = Rotations(n_layers + 1, d)
         with own_random(0): self.couplings = nn.ModuleList([Coupling(d, width, bool(k % 2), max_log_scale) for k in range(n_layers if d > 1 else 0)])
-        self.monotone = Monotone(d)
+        self.rotations, self.monotone = Rotations(n_layers + 1, d), Monotone(d)
 
     def reset(self, x: Tensor, seed:int=0, restart:int=0)->'InvertibleMap': # x (n, c)
-        "Whiten by the data, start from the rotation of this restart, with every layer at the identity."
+        "Whiten by the data, start from the rotation of this restart, with flat marginals."
         super().reset(x, seed, restart); self.whiten.learn(x, self.only_scale)
-        self.start.copy_(start_rotation(self.whiten(x), seed, restart))
+        self.start.copy_(torch.eye(self.n_latents) if self.only_scale else start_rotation(self.whiten(x), seed, restart))
+        self.monotone.flatten(self.turn(x))
         return self
 
-    def encode(self, x: Tensor)->Tensor: # (n, c) -> (n, d)
-        "Standardised latents of observations."
-        check_observations(x, self.n_columns)
+    def turn(self, x: Tensor)->Tensor: # (n, c) -> (n, d), all but the last two layers
         R = self.rotations()
         z = self.whiten(x) @ self.start @ R[0]
         for c, r in zip(self.couplings, R[1:]): z = c(z) @ r
-        return self.standardize(self.monotone(z))
+        return z
 
-    def decode(self, z: Tensor)->Tensor: # (n, d) -> (n, c), by the stored statistics
-        "Observations of latents: every layer undone, last to first."
+    def encode(self, x: Tensor)->Tensor: # (n, c) -> (n, d) standardised latents
+        check_observations(x, self.n_columns)
+        return self.standardize(self.monotone(self.turn(x)))
+
+    def decode(self, z: Tensor)->Tensor: # (n, d) -> (n, c): every layer undone, last to first, by the stored statistics
         R = self.rotations()
         z = self.monotone.inverse(self.standardize.inverse(z))
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)

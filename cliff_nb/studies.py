@@ -90,7 +90,7 @@ def run_trial(
         values[f'restart {r.restart} loss'] = r.loss
         if len(best.restarts) > 1: values[f'restart {r.restart} mcc.pearson'] = mcc(data.factors, apply(r.module, 'encode', data.x))
     if model.invertible:
-        gap = oracle_gap(data.factors, z, penalty, steps=trial['fit'].get('steps', 400), seed=trial['seed'])
+        gap = oracle_gap(data.factors, z, penalty, steps=min(300, trial['fit'].get('steps', 300)), seed=trial['seed'])
         values |= {'oracle truth': gap.truth, 'oracle found': gap.found, 'oracle mcc.pearson': gap.score}
     return values
 
@@ -127,6 +127,7 @@ def store(rows: pd.DataFrame, path)->None:
     order = ['study', 'data', 'method', 'seed', 'config', 'metric']
     write_whole(path, rows.sort_values(order, kind='stable').to_csv(index=False))
 
+# %% ../nbs/09_studies.ipynb #c027
 def run_study(
     study:str, # name
     trials, # list of dictionaries
@@ -148,7 +149,7 @@ def run_study(
         store(rows, storage)
     return read_rows(storage)
 
-# %% ../nbs/09_studies.ipynb #c029
+# %% ../nbs/09_studies.ipynb #c031
 def summary(
     rows: pd.DataFrame, # of a study
     metric:str='mcc.pearson',
@@ -177,7 +178,7 @@ def versus(
         out.append(dict(rival=rival, n=len(both), difference=d.mean, low=d.low, high=d.high))
     return pd.DataFrame(out).sort_values('difference', ignore_index=True)
 
-# %% ../nbs/09_studies.ipynb #c032
+# %% ../nbs/09_studies.ipynb #c034
 def freshness(rows: pd.DataFrame)->str:
     "One sentence on which code computed the rows."
     same = (rows.digest == code_digest()).mean()
