@@ -240,7 +240,7 @@ class OracleGap(NamedTuple):
     score: float # MCC of where the descent from the truth ended
     verdict: str # 'optimisation gap' or 'criterion gap'
 
-def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int): # x (n, k) float32 factors -> (n, k) latents
+def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=None): # x (n, k) float32 factors -> (n, k) latents
     "Minimise a penalty with an invertible map that starts at x itself."
     model = InvertibleMap(x.shape[1], only_scale=True).reset(x, seed)
     adam = torch.optim.Adam(model.parameters(), lr=lr)
@@ -248,7 +248,9 @@ def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int): # x (n, 
     for step in range(steps):
         penalty.reseed(seed, step)
         adam.param_groups[0]['lr'] = lr * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = penalty(model.encode(x[torch.randint(len(x), (batch_size,), generator=rows)]))
+        batch = torch.randint(len(x), (batch_size,), generator=rows)
+        z = model.encode(x[batch])
+        loss = penalty(z) + (0. if extra is None else extra(batch, z))
         adam.zero_grad(); loss.backward(); adam.step()
     with torch.no_grad(): return model.eval().encode(x)
 
@@ -257,11 +259,12 @@ def oracle_gap(
     factors, # (n, k) true factors
     latents, # (n, d) what training found
     penalty, # a `Penalty`; it is copied
-    steps:int=300, lr:float=1e-3, batch_size:int=2000, seed:int=0 # of the descent from the truth
+    steps:int=300, lr:float=1e-3, batch_size:int=2000, seed:int=0, # of the descent from the truth
+    extra=None # what else training minimised: a function of row numbers and their latents
 )->OracleGap:
     "Whether a miss is the optimiser's or the criterion's."
     factors, latents = (torch.as_tensor(a, dtype=torch.float32) for a in as_pair(factors, latents))
     penalty = copy.deepcopy(penalty)
-    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed)
-    truth, found = mean_penalty(penalty, z), mean_penalty(penalty, latents)
+    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed, extra)
+    truth, found = (mean_penalty(penalty, a) + (0. if extra is None else float(extra(slice(None), a))) for a in (z, latents))
     return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')

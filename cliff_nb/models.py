@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['own_random', 'Standardize', 'perceptron', 'MLPEncoder', 'MLPDecoder', 'check_observations', 'LatentModel',
            'AutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation', 'start_rotation',
-           'InvertibleMap']
+           'InvertibleMap', 'strain']
 
 # %% ../nbs/02_models.ipynb #c003
 import math
@@ -270,3 +270,15 @@ class InvertibleMap(LatentModel):
         z = self.monotone.inverse(self.standardize.inverse(z))
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)
         return self.whiten.inverse(z @ R[0].T @ self.start.T)
+
+# %% ../nbs/02_models.ipynb #c053
+def strain(
+    x: Tensor, # (n, c) observations
+    z: Tensor # (n, d) latents, d <= c
+)->Tensor: # scalar between 0 and 1
+    "Share of the latents' variance that no linear function of the observations explains."
+    dtype, x, z = z.dtype, *((a - a.mean(0)).double() for a in (x, z))
+    Cxx, Czz, Cxz = x.T @ x / len(x), z.T @ z / len(x), x.T @ z / len(x)
+    ridge = lambda C: C + 1e-9 * C.diagonal().mean() * torch.eye(len(C)).to(C)
+    explained = torch.linalg.solve(ridge(Cxx), Cxz) * torch.linalg.solve(ridge(Czz), Cxz.T).T
+    return (1 - explained.sum() / z.shape[1]).to(dtype)

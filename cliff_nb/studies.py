@@ -21,7 +21,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 from . import datasets, losses
 from .metrics import bootstrap_interval, mcc, oracle_gap, paired_difference, quantized_accuracy
-from .models import AutoEncoder, InvertibleMap
+from .models import AutoEncoder, InvertibleMap, strain
 from .train import apply, fit, write_whole
 
 # %% ../nbs/09_studies.ipynb #c007
@@ -90,7 +90,8 @@ def run_trial(
         values[f'restart {r.restart} loss'] = r.loss
         if len(best.restarts) > 1: values[f'restart {r.restart} mcc.pearson'] = mcc(data.factors, apply(r.module, 'encode', data.x))
     if model.invertible:
-        gap = oracle_gap(data.factors, z, penalty, steps=min(300, trial['fit'].get('steps', 300)), seed=trial['seed'])
+        extra = (lambda rows, z: best.strain * strain(data.x[rows], z)) if best.strain else None
+        gap = oracle_gap(data.factors, z, penalty, steps=min(300, trial['fit'].get('steps', 300)), seed=trial['seed'], extra=extra)
         values |= {'oracle truth': gap.truth, 'oracle found': gap.found, 'oracle mcc.pearson': gap.score}
     return values
 

@@ -25,7 +25,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from .datasets import FactorDataset
 from .losses import mean_penalty
-from .models import LatentModel
+from .models import LatentModel, strain
 
 # %% ../nbs/05_train.ipynb #c007
 class Batches:
@@ -73,16 +73,19 @@ class Objective(L.LightningModule):
         model: LatentModel, # maps (n, c) observations to (n, d) standardised latents and back
         penalty=None, # a `Penalty`, or None
         weight:float=1., # of the whole penalty, against a normalised reconstruction error
-        seed:int=0): # of the penalty's draws
+        seed:int=0, # of the penalty's draws
+        strain:float=0.): # weight of the latents' strain against the observations
         super().__init__()
         if not (math.isfinite(weight) and weight >= 0): raise ValueError(f'weight must be a finite number >= 0, got {weight}')
+        if not (math.isfinite(strain) and strain >= 0): raise ValueError(f'strain must be a finite number >= 0, got {strain}')
         if penalty is None and model.invertible: raise ValueError('an invertible map has no reconstruction error to train on: it needs a penalty')
-        self.model, self.penalty, self.weight, self.seed = model, penalty, weight, seed
+        self.model, self.penalty, self.weight, self.seed, self.strain = model, penalty, weight, seed, strain
 
     def terms(self, x: Tensor, step:int)->dict: # names and unweighted scalars
         "Reconstruction error and the penalty's terms on a batch."
         terms, z = {}, self.model.encode(x)
         if not self.model.invertible: terms['reconstruction'] = self.model.reconstruction_error(x, self.model.decode(z))
+        if self.strain: terms['strain'] = strain(x, z)
         if self.penalty is not None:
             self.penalty.reseed(self.seed, step)
             terms |= self.penalty.terms(z)._asdict()
@@ -90,19 +93,19 @@ class Objective(L.LightningModule):
 
     def total(self, terms:dict, share:float=1.)->Tensor: # share: how far the warm-up has come
         "The number to minimise."
-        loss = terms.get('reconstruction', 0.)
+        loss = terms.get('reconstruction', 0.) + self.strain * terms.get('strain', 0.)
         if self.penalty is None: return loss
         return loss + share * self.weight * sum(w * terms[k] for k, w in self.penalty.weights._asdict().items())
 
 # %% ../nbs/05_train.ipynb #c018
 class Disentangler(Objective):
     "A model and a penalty, trained together."
-    def __init__(self, model: LatentModel, penalty=None, weight:float=1., seed:int=0, # see Objective
+    def __init__(self, model: LatentModel, penalty=None, weight:float=1., seed:int=0, strain:float=0., # see Objective
         lr:float=1e-3, # Adam's learning rate at the start
         decay:bool=True, # let it fall along half a cosine
         warmup:int=0, # steps over which the penalty's weight grows from 0
         steps:int=2000): # length of the run, for the decay
-        super().__init__(model, penalty, weight, seed)
+        super().__init__(model, penalty, weight, seed, strain)
         self.lr, self.decay, self.warmup, self.steps = lr, decay, warmup, steps
 
     def training_step(self, x, _):
@@ -251,6 +254,7 @@ def selection_loss(
     module.eval()
     z = apply(module, 'encode', x)
     loss = 0. if module.model.invertible else float(module.model.reconstruction_error(x, apply(module, 'decode', z)))
+    if module.strain: loss += module.strain * float(strain(x, z))
     return loss if module.penalty is None else loss + module.weight * mean_penalty(module.penalty, z)
 
 # %% ../nbs/05_train.ipynb #c040
@@ -258,7 +262,7 @@ def fit(
     model: LatentModel, # is copied, not changed
     data, # FactorDataset, tensor or array (n, c)
     penalty=None, # a `Penalty`, or None
-    *, weight:float=1., lr:float=1e-3, decay:bool=True, warmup:int=0, steps:int=2000, batch_size:int=1000, seed:int=0, # see Disentangler
+    *, weight:float=1., strain:float=0., lr:float=1e-3, decay:bool=True, warmup:int=0, steps:int=2000, batch_size:int=1000, seed:int=0, # see Disentangler
     restarts:int=1, # independent starts; the best by `selection_loss` is returned
     folder=None, # where runs are kept; None: nowhere
     progress:bool=True, checkpoint_every:int=500, accelerator:str='auto' # see run
@@ -266,7 +270,7 @@ def fit(
     "Train a model with a penalty."
     x = observations(data, model.n_latents)
     if x.shape[1] != model.n_columns: raise ValueError(f'the model was built for {model.n_columns} columns, the data have {x.shape[1]}')
-    options = dict(weight=weight, lr=lr, decay=decay, warmup=warmup, steps=steps, seed=seed)
+    options = dict(weight=weight, strain=strain, lr=lr, decay=decay, warmup=warmup, steps=steps, seed=seed)
     Batches(len(x), batch_size, seed) # refuses a batch larger than the data before anything is written
     if restarts < 1 or steps < 1: raise ValueError(f'restarts and steps must be >= 1, got {restarts} and {steps}')
     module = Disentangler(copy.deepcopy(model), copy.deepcopy(penalty), **options)
