@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['SHAPES3D_NAMES', 'SHAPES3D_SIZES', 'SHAPE_NAMES', 'SCENE', 'FLOOR', 'WALL', 'OBJECT', 'SKY', 'LEVELS',
            'check_positions', 'flat_index', 'positions', 'Scene', 'camera', 'hit_room', 'hit_box', 'first_root',
-           'hit_ball', 'hit_tube', 'hit_disc', 'hit_object', 'light', 'Geometry', 'trace', 'hue_rgb', 'paint',
-           'lanczos', 'shrink', 'to_uint8', 'draw', 'level_maps', 'assemble', 'Shapes3DRenderer']
+           'hit_ball', 'hit_tube', 'hit_disc', 'object_size', 'hit_object', 'light', 'object_light', 'Geometry',
+           'trace', 'hue_rgb', 'paint', 'lanczos', 'shrink', 'to_uint8', 'draw', 'level_maps', 'assemble',
+           'Shapes3DRenderer']
 
 # %% ../nbs/02_render.ipynb #c003
 import math
@@ -172,6 +173,15 @@ def hit_disc(
     return np.where(inside, t, np.inf), np.broadcast_to([[0.], [0.], [1.]], rays.shape)
 
 # %% ../nbs/02_render.ipynb #c033
+def object_size(
+    shape:int, # 0 cube, 1 cylinder, 2 sphere, 3 capsule
+    scale:float # grid position, 0 to 7
+): # radius (cube: half the side) and half the height (capsule: of the straight part)
+    "The lengths of an object."
+    r, h = ((SCENE.cube,) * 2, SCENE.cylinder, (SCENE.sphere,) * 2, SCENE.capsule)[shape]
+    factor = .75 + scale * .5 / 7
+    return r * factor, h * factor
+
 def hit_object(
     start, # (3, 1) or (3, n) where the rays start
     rays, # (3, n) directions
@@ -179,10 +189,9 @@ def hit_object(
     scale:float # grid position, 0 to 7
 ): # t (n,), infinite where missed, and outward normals (3, n)
     "The first hit of the object."
-    s = .75 + scale * .5 / 7
-    if shape == 0: return hit_box(start, rays, SCENE.cube * s)
-    if shape == 2: return hit_ball(start, rays, SCENE.sphere * s, SCENE.sphere * s)
-    r, h = (s * v for v in (SCENE.cylinder if shape == 1 else SCENE.capsule))
+    r, h = object_size(shape, scale)
+    if shape == 0: return hit_box(start, rays, r)
+    if shape == 2: return hit_ball(start, rays, r, r)
     if shape == 1: parts = [hit_tube(start, rays, 0, 2 * h, r), hit_disc(start, rays, 2 * h, r)]
     else: parts = [hit_tube(start, rays, r, r + 2 * h, r), hit_ball(start, rays, r, r), hit_ball(start, rays, r + 2 * h, r)]
     t, normals = parts[0]
@@ -204,6 +213,28 @@ def light(
     return SCENE.ambient + head + spot, SCENE.shaded + head, facing > 0
 
 # %% ../nbs/02_render.ipynb #c042
+def object_light(
+    x, # (3, n) points of the object
+    normals, # (3, n) outward unit normals
+    forward, # (3, 1) view direction
+    radius:float # of its round parts
+): # intensity and how much of the highlight, (n,) each
+    "Light on the object, interpolated between the corners of a mesh of 28 slices and 16 stacks."
+    turn = math.pi / 14
+    place = np.stack([np.arctan2(normals[1], normals[0]), np.arcsin(np.clip(normals[2], -1, 1)) * 8 / 7]) / turn
+    low = np.floor(place + 1e-9)
+    part, core = place - low, x - radius * normals
+    lit = shine = 0
+    for i in (0, 1):
+        for j in (0, 1):
+            a, b = (low[0] + i) * turn, (low[1] + j) * turn * 7 / 8
+            n = np.stack([np.cos(a) * np.cos(b), np.sin(a) * np.cos(b), np.sin(b)])
+            weight = (part[0] if i else 1 - part[0]) * (part[1] if j else 1 - part[1])
+            intensity, _, facing = light(core + radius * n, n, forward)
+            lit, shine = lit + weight * intensity, shine + weight * facing
+    return lit, shine
+
+# %% ../nbs/02_render.ipynb #c045
 class Geometry(NamedTuple):
     "What the rays of one camera see, whatever the hues."
     region: np.ndarray # (side, side) int: FLOOR, WALL, OBJECT or SKY
@@ -219,17 +250,18 @@ def trace(
     "Trace the rays of a camera."
     eye, forward, rays = camera(orientation, side)
     t, normals, region = hit_room(eye, rays)
-    t_object, n_object = hit_object(eye, rays, shape, scale)
-    is_object = t_object < t
-    t, normals = np.where(is_object, t_object, t), np.where(is_object, n_object, normals)
-    region = np.where(is_object, OBJECT, region)
     x = eye + t * rays
-    lit, shaded, seen = light(x, normals, forward)
-    shadow = (region < OBJECT) & (hit_object(x, np.array(SCENE.lamp)[:, None] - x, shape, scale)[0] < 1)
-    highlight = np.where(is_object & seen, SCENE.gloss, 0.)
-    return Geometry(*(a.reshape(side, side) for a in (region, np.where(shadow, shaded, lit), highlight)))
+    lit, shaded, _ = light(x, normals, forward)
+    shadow = hit_object(x, np.array(SCENE.lamp)[:, None] - x, shape, scale)[0] < 1
+    intensity, highlight = np.where(shadow, shaded, lit), np.zeros(t.shape)
+    t_object, normals = hit_object(eye, rays, shape, scale)
+    seen = np.flatnonzero(t_object < t)
+    x = eye + t_object[seen] * rays[:, seen]
+    intensity[seen], shine = object_light(x, normals[:, seen], forward, object_size(shape, scale)[0])
+    highlight[seen], region[seen] = SCENE.gloss * shine, OBJECT
+    return Geometry(*(a.reshape(side, side) for a in (region, intensity, highlight)))
 
-# %% ../nbs/02_render.ipynb #c048
+# %% ../nbs/02_render.ipynb #c051
 def hue_rgb(
     hue # (...,) grid positions, 0 to 9, continuous
 )->np.ndarray: # (..., 3) red, green, blue in [0, 1]
@@ -237,7 +269,7 @@ def hue_rgb(
     h = np.asarray(hue)[..., None] * .6
     return np.clip(np.concatenate([np.abs(h - 3) - 1, 2 - np.abs(h - 2), 2 - np.abs(h - 4)], -1), 0, 1)
 
-# %% ../nbs/02_render.ipynb #c050
+# %% ../nbs/02_render.ipynb #c053
 def paint(
     geometry:Geometry, # what the rays see
     hues # (3,) floor, wall and object hue, grid positions
@@ -247,7 +279,7 @@ def paint(
     image = np.minimum(table.T[:, geometry.region] * geometry.intensity + geometry.highlight, 1) * 255
     return np.where(geometry.region == SKY, np.reshape(SCENE.sky, (3, 1, 1)), image)
 
-# %% ../nbs/02_render.ipynb #c053
+# %% ../nbs/02_render.ipynb #c056
 def lanczos(
     side:int=192, # samples
     pixels:int=64 # pixels that they become
@@ -270,7 +302,7 @@ def to_uint8(
     "Round and clip to bytes."
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
-# %% ../nbs/02_render.ipynb #c057
+# %% ../nbs/02_render.ipynb #c060
 def draw(
     positions # (n, 6) grid positions, continuous but for the shape
 )->np.ndarray: # (n, 3, 64, 64) uint8
@@ -283,7 +315,7 @@ def draw(
         for i in np.flatnonzero(which == k): images[i] = to_uint8(shrink(paint(geometry, p[i, :3]), weights))
     return images
 
-# %% ../nbs/02_render.ipynb #c061
+# %% ../nbs/02_render.ipynb #c064
 LEVELS = np.arange(6) / 5 # what a channel of a hue on the grid can be
 
 def level_maps(
@@ -297,7 +329,7 @@ def level_maps(
     pictures = np.concatenate([*(masks[r] * maps for r in (FLOOR, WALL, OBJECT)), masks[SKY:]])
     return shrink(pictures, weights.astype(np.float32)).reshape(19, -1)
 
-# %% ../nbs/02_render.ipynb #c066
+# %% ../nbs/02_render.ipynb #c069
 _ROWS = (hue_rgb(np.arange(10)) * 5).round().astype(np.int64) # (10, 3) level of each channel of a hue
 
 def assemble(
@@ -320,7 +352,7 @@ def assemble(
         out[i:i + group] = x
     return out.reshape(-1, 3, 64, 64)
 
-# %% ../nbs/02_render.ipynb #c067
+# %% ../nbs/02_render.ipynb #c070
 class Shapes3DRenderer:
     "Images of 3D Shapes by flat index or by grid positions: `render`. Generated, not the official data."
     def __init__(self,
