@@ -6,8 +6,8 @@
 __all__ = ['SHAPES3D_NAMES', 'SHAPES3D_SIZES', 'SHAPE_NAMES', 'SCENE', 'FLOOR', 'WALL', 'OBJECT', 'SKY', 'LEVELS',
            'check_positions', 'flat_index', 'positions', 'Scene', 'camera', 'hit_room', 'hit_box', 'first_root',
            'hit_ball', 'hit_tube', 'hit_disc', 'object_size', 'hit_object', 'light', 'object_light', 'Geometry',
-           'trace', 'hue_rgb', 'paint', 'lanczos', 'shrink', 'to_uint8', 'draw', 'level_maps', 'assemble',
-           'Shapes3DRenderer']
+           'trace', 'hue_rgb', 'paint', 'lanczos', 'shrink', 'to_uint8', 'draw', 'level_maps', 'assemble', 'new_cache',
+           'as_positions', 'Shapes3DRenderer']
 
 # %% ../nbs/02_render.ipynb #c003
 import math
@@ -353,14 +353,30 @@ def assemble(
     return out.reshape(-1, 3, 64, 64)
 
 # %% ../nbs/02_render.ipynb #c072
+def new_cache(
+    cache=None # (480, 19, 4096) float32, or None
+): # the same, or zeros
+    "Room for the maps of every geometry."
+    if cache is None: return np.zeros((480, 19, 4096), np.float32)
+    shape, dtype = np.shape(cache), getattr(cache, 'dtype', type(cache).__name__)
+    if shape == (480, 19, 4096) and dtype == np.float32: return cache
+    raise ValueError(f'cache must be a (480, 19, 4096) array of float32, got {shape} of {dtype}')
+
+def as_positions(
+    index # (n,) flat indices, or (n, 6) grid positions
+)->np.ndarray: # (n, 6)
+    "Grid positions of images that are asked for in either way."
+    if np.ndim(index) == 1: return positions(index)
+    if np.ndim(index) == 2: return check_positions(index)
+    raise ValueError(f'index must be (n,) flat indices or (n, 6) positions, got {np.shape(index)}')
+
+# %% ../nbs/02_render.ipynb #c073
 class Shapes3DRenderer:
     "Images of 3D Shapes by flat index or by grid positions: `render`. Generated, not the official data."
     def __init__(self,
         cache=None # (480, 19, 4096) float32 of zeros or of an earlier renderer, as an array or a `np.memmap`; default: own memory, filled as needed
     ):
-        self.cache = np.zeros((480, 19, 4096), np.float32) if cache is None else cache
-        got = tuple(np.shape(self.cache)), getattr(self.cache, 'dtype', type(self.cache).__name__)
-        if got != ((480, 19, 4096), np.float32): raise ValueError(f'cache must be a (480, 19, 4096) array of float32, got {got[0]} of {got[1]}')
+        self.cache = new_cache(cache)
         self.built = self.cache[:, 5, -1] != 0  # the lower right corner is floor in every geometry
 
     def __reduce__(self): return Shapes3DRenderer, ()  # a pickled renderer travels empty and fills its own cache
@@ -379,16 +395,11 @@ class Shapes3DRenderer:
         index # (n,) flat indices, or (n, 6) grid positions, continuous but for the shape
     )->np.ndarray: # (n, 3, 64, 64) uint8
         "Images: from the cache for points of the grid, ray-traced one by one between them."
-        if np.ndim(index) not in (1, 2): raise ValueError(f'index must be (n,) flat indices or (n, 6) positions, got {np.shape(index)}')
-        p = positions(index) if np.ndim(index) == 1 else check_positions(index)
+        p = as_positions(index)
         whole = (p == np.floor(p)).all(1)
-        if not whole.all(): return self._mixed(p, whole)
-        p = p.astype(np.int64)
-        geometry = np.ravel_multi_index(tuple(p[:, 3:].T), SHAPES3D_SIZES[3:])
+        grid, images = p[whole].astype(np.int64), np.empty((len(p), 3, 64, 64), np.uint8)
+        geometry = np.ravel_multi_index(tuple(grid[:, 3:].T), SHAPES3D_SIZES[3:])
         self.build(geometry)
-        return assemble(self.cache, geometry, p[:, :3])
-
-    def _mixed(self, p, whole):
-        images = np.empty((len(p), 3, 64, 64), np.uint8)
-        images[whole], images[~whole] = self.render(p[whole]), draw(p[~whole])
+        images[whole] = assemble(self.cache, geometry, grid[:, :3])
+        if not whole.all(): images[~whole] = draw(p[~whole])
         return images
