@@ -6,8 +6,8 @@
 __all__ = ['SHAPES3D_NAMES', 'SHAPES3D_SIZES', 'SHAPE_NAMES', 'SCENE', 'FLOOR', 'WALL', 'OBJECT', 'SKY', 'LEVELS',
            'check_positions', 'flat_index', 'positions', 'Scene', 'camera', 'hit_room', 'hit_box', 'first_root',
            'hit_ball', 'hit_tube', 'hit_disc', 'object_size', 'hit_object', 'light', 'object_light', 'Geometry',
-           'trace', 'hue_rgb', 'paint', 'lanczos', 'shrink', 'to_uint8', 'draw', 'level_maps', 'assemble',
-           'Shapes3DRenderer']
+           'trace', 'hue_rgb', 'paint', 'lanczos', 'shrink', 'to_uint8', 'draw', 'level_maps', 'assemble', 'new_cache',
+           'as_positions', 'Shapes3DRenderer']
 
 # %% ../nbs/02_render.ipynb #c003
 import math
@@ -62,19 +62,19 @@ class Scene(NamedTuple):
     room: float = 3.5 # half the width of the square room
     wall: float = 2.01 # height of the walls; the top is open
     distance: float = 2.523 # of the camera from the middle of the room
-    height: float = .757 # of the camera, which looks horizontally
-    view: float = 50. # field of view, degrees
+    height: float = .756 # of the camera, which looks horizontally
+    view: float = 50.03 # field of view, degrees
     cube: float = .353 # half its side
-    cylinder: tuple = (.3785, .378) # radius, half its height
+    cylinder: tuple = (.3775, .378) # radius, half its height
     sphere: float = .4275 # radius
-    capsule: tuple = (.326, .328) # radius, half of its straight part
+    capsule: tuple = (.3265, .329) # radius, half of its straight part
     ambient: float = .354 # light that comes from everywhere
-    shaded: float = .34 # what is left of it in the shadow
+    shaded: float = .3385 # what is left of it in the shadow
     headlight: float = .593 # light along the view axis
-    spot: float = 1.028 # the lamp that hangs in the room and points down
-    focus: float = 11.4 # how fast the lamp fades away from its axis
-    lamp: tuple = (-1.5, .53, 7.5) # where it hangs
-    gloss: float = .119 # white highlight of the object where the lamp sees it
+    spot: float = .991 # the lamp that hangs in the room and points down
+    focus: float = 10.9 # how fast the lamp fades away from its axis
+    lamp: tuple = (-1.47, .48, 7.44) # where it hangs
+    gloss: float = .122 # white highlight of the object where the lamp sees it
     sky: tuple = (153, 226, 249) # its colour
 
 SCENE = Scene()
@@ -93,7 +93,7 @@ def camera(
     rays = forward + np.tile(u, side) * right - np.repeat(u, side) * np.array([[0.], [0.], [1.]])
     return eye, forward, rays
 
-# %% ../nbs/02_render.ipynb #c024
+# %% ../nbs/02_render.ipynb #c023
 FLOOR, WALL, OBJECT, SKY = range(4)
 
 def hit_room(
@@ -111,7 +111,7 @@ def hit_room(
     across = -np.sign(rays[:2]) * ~floor
     return t, np.stack([across[0] * x_first, across[1] * ~x_first, floor * 1.]), region
 
-# %% ../nbs/02_render.ipynb #c028
+# %% ../nbs/02_render.ipynb #c029
 def hit_box(
     start, # (3, 1) or (3, n) where the rays start
     rays, # (3, n) directions
@@ -125,7 +125,7 @@ def hit_box(
     normals = -np.sign(rays) * (near.argmax(0) == np.arange(3)[:, None])
     return np.where((t < far.min(0)) & (t > 0), t, np.inf), normals
 
-# %% ../nbs/02_render.ipynb #c030
+# %% ../nbs/02_render.ipynb #c031
 def first_root(
     p, # (k, 1) or (k, n) start, seen from the centre
     d, # (k, n) direction
@@ -147,7 +147,7 @@ def hit_ball(
     t = first_root(p, rays, r)
     return t, (p + np.where(t < np.inf, t, 0) * rays) / r
 
-# %% ../nbs/02_render.ipynb #c031
+# %% ../nbs/02_render.ipynb #c032
 def hit_tube(
     start, # (3, 1) or (3, n) where the rays start
     rays, # (3, n) directions
@@ -172,7 +172,7 @@ def hit_disc(
     inside = (t > 0) & (((start[:2] + t * rays[:2])**2).sum(0) < r * r)
     return np.where(inside, t, np.inf), np.broadcast_to([[0.], [0.], [1.]], rays.shape)
 
-# %% ../nbs/02_render.ipynb #c033
+# %% ../nbs/02_render.ipynb #c034
 def object_size(
     shape:int, # 0 cube, 1 cylinder, 2 sphere, 3 capsule
     scale:float # grid position, 0 to 7
@@ -198,7 +198,7 @@ def hit_object(
     for t2, n2 in parts[1:]: normals, t = np.where(t2 < t, n2, normals), np.minimum(t, t2)
     return t, normals
 
-# %% ../nbs/02_render.ipynb #c039
+# %% ../nbs/02_render.ipynb #c040
 def light(
     x, # (3, n) points
     normals, # (3, n) outward unit normals
@@ -212,7 +212,7 @@ def light(
     spot = SCENE.spot * (to_lamp[2] / distance)**SCENE.focus * np.maximum(0, facing)
     return SCENE.ambient + head + spot, SCENE.shaded + head, facing > 0
 
-# %% ../nbs/02_render.ipynb #c042
+# %% ../nbs/02_render.ipynb #c043
 def object_light(
     x, # (3, n) points of the object
     normals, # (3, n) outward unit normals
@@ -234,7 +234,7 @@ def object_light(
             lit, shine = lit + weight * intensity, shine + weight * facing
     return lit, shine
 
-# %% ../nbs/02_render.ipynb #c045
+# %% ../nbs/02_render.ipynb #c046
 class Geometry(NamedTuple):
     "What the rays of one camera see, whatever the hues."
     region: np.ndarray # (side, side) int: FLOOR, WALL, OBJECT or SKY
@@ -261,7 +261,7 @@ def trace(
     highlight[seen], region[seen] = SCENE.gloss * shine, OBJECT
     return Geometry(*(a.reshape(side, side) for a in (region, intensity, highlight)))
 
-# %% ../nbs/02_render.ipynb #c051
+# %% ../nbs/02_render.ipynb #c052
 def hue_rgb(
     hue # (...,) grid positions, 0 to 9, continuous
 )->np.ndarray: # (..., 3) red, green, blue in [0, 1]
@@ -269,7 +269,7 @@ def hue_rgb(
     h = np.asarray(hue)[..., None] * .6
     return np.clip(np.concatenate([np.abs(h - 3) - 1, 2 - np.abs(h - 2), 2 - np.abs(h - 4)], -1), 0, 1)
 
-# %% ../nbs/02_render.ipynb #c053
+# %% ../nbs/02_render.ipynb #c054
 def paint(
     geometry:Geometry, # what the rays see
     hues # (3,) floor, wall and object hue, grid positions
@@ -279,7 +279,7 @@ def paint(
     image = np.minimum(table.T[:, geometry.region] * geometry.intensity + geometry.highlight, 1) * 255
     return np.where(geometry.region == SKY, np.reshape(SCENE.sky, (3, 1, 1)), image)
 
-# %% ../nbs/02_render.ipynb #c056
+# %% ../nbs/02_render.ipynb #c057
 def lanczos(
     side:int=192, # samples
     pixels:int=64 # pixels that they become
@@ -302,7 +302,7 @@ def to_uint8(
     "Round and clip to bytes."
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
-# %% ../nbs/02_render.ipynb #c060
+# %% ../nbs/02_render.ipynb #c061
 def draw(
     positions # (n, 6) grid positions, continuous but for the shape
 )->np.ndarray: # (n, 3, 64, 64) uint8
@@ -315,7 +315,7 @@ def draw(
         for i in np.flatnonzero(which == k): images[i] = to_uint8(shrink(paint(geometry, p[i, :3]), weights))
     return images
 
-# %% ../nbs/02_render.ipynb #c064
+# %% ../nbs/02_render.ipynb #c066
 LEVELS = np.arange(6) / 5 # what a channel of a hue on the grid can be
 
 def level_maps(
@@ -329,7 +329,7 @@ def level_maps(
     pictures = np.concatenate([*(masks[r] * maps for r in (FLOOR, WALL, OBJECT)), masks[SKY:]])
     return shrink(pictures, weights.astype(np.float32)).reshape(19, -1)
 
-# %% ../nbs/02_render.ipynb #c069
+# %% ../nbs/02_render.ipynb #c071
 _ROWS = (hue_rgb(np.arange(10)) * 5).round().astype(np.int64) # (10, 3) level of each channel of a hue
 
 def assemble(
@@ -352,15 +352,31 @@ def assemble(
         out[i:i + group] = x
     return out.reshape(-1, 3, 64, 64)
 
-# %% ../nbs/02_render.ipynb #c070
+# %% ../nbs/02_render.ipynb #c072
+def new_cache(
+    cache=None # (480, 19, 4096) float32, or None
+): # the same, or zeros
+    "Room for the maps of every geometry."
+    if cache is None: return np.zeros((480, 19, 4096), np.float32)
+    shape, dtype = np.shape(cache), getattr(cache, 'dtype', type(cache).__name__)
+    if shape == (480, 19, 4096) and dtype == np.float32: return cache
+    raise ValueError(f'cache must be a (480, 19, 4096) array of float32, got {shape} of {dtype}')
+
+def as_positions(
+    index # (n,) flat indices, or (n, 6) grid positions
+)->np.ndarray: # (n, 6)
+    "Grid positions of images that are asked for in either way."
+    if np.ndim(index) == 1: return positions(index)
+    if np.ndim(index) == 2: return check_positions(index)
+    raise ValueError(f'index must be (n,) flat indices or (n, 6) positions, got {np.shape(index)}')
+
+# %% ../nbs/02_render.ipynb #c073
 class Shapes3DRenderer:
     "Images of 3D Shapes by flat index or by grid positions: `render`. Generated, not the official data."
     def __init__(self,
         cache=None # (480, 19, 4096) float32 of zeros or of an earlier renderer, as an array or a `np.memmap`; default: own memory, filled as needed
     ):
-        self.cache = np.zeros((480, 19, 4096), np.float32) if cache is None else cache
-        got = tuple(np.shape(self.cache)), getattr(self.cache, 'dtype', type(self.cache).__name__)
-        if got != ((480, 19, 4096), np.float32): raise ValueError(f'cache must be a (480, 19, 4096) array of float32, got {got[0]} of {got[1]}')
+        self.cache = new_cache(cache)
         self.built = self.cache[:, 5, -1] != 0  # the lower right corner is floor in every geometry
 
     def __reduce__(self): return Shapes3DRenderer, ()  # a pickled renderer travels empty and fills its own cache
@@ -379,16 +395,11 @@ class Shapes3DRenderer:
         index # (n,) flat indices, or (n, 6) grid positions, continuous but for the shape
     )->np.ndarray: # (n, 3, 64, 64) uint8
         "Images: from the cache for points of the grid, ray-traced one by one between them."
-        if np.ndim(index) not in (1, 2): raise ValueError(f'index must be (n,) flat indices or (n, 6) positions, got {np.shape(index)}')
-        p = positions(index) if np.ndim(index) == 1 else check_positions(index)
+        p = as_positions(index)
         whole = (p == np.floor(p)).all(1)
-        if not whole.all(): return self._mixed(p, whole)
-        p = p.astype(np.int64)
-        geometry = np.ravel_multi_index(tuple(p[:, 3:].T), SHAPES3D_SIZES[3:])
+        grid, images = p[whole].astype(np.int64), np.empty((len(p), 3, 64, 64), np.uint8)
+        geometry = np.ravel_multi_index(tuple(grid[:, 3:].T), SHAPES3D_SIZES[3:])
         self.build(geometry)
-        return assemble(self.cache, geometry, p[:, :3])
-
-    def _mixed(self, p, whole):
-        images = np.empty((len(p), 3, 64, 64), np.uint8)
-        images[whole], images[~whole] = self.render(p[whole]), draw(p[~whole])
+        images[whole] = assemble(self.cache, geometry, grid[:, :3])
+        if not whole.all(): images[~whole] = draw(p[~whole])
         return images
