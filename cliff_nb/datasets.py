@@ -97,7 +97,7 @@ def open_images(
 def check_whole(path:Path)->None:
     "Refuse a file of images that was not filled to its end."
     p = read_progress(path)
-    if p and p['done'] < p['n']: raise ValueError(f"{path.name} is half-generated, {p['done']} of {p['n']} images: the call that began it, made again, continues it")
+    if p and p.get('done', 0) < p.get('n', 0): raise ValueError(f"{path.name} is half-generated, {p['done']} of {p['n']} images: the call that began it, made again, continues it")
 
 def read_progress(path): # dict with 'done' and 'n', or None
     "What the file beside a file of images says about how far it was filled."
