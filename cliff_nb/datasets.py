@@ -755,7 +755,7 @@ def fill_images(
     path = Path(path)
     done = begun(path, n, shape, tag)
     if done < n:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
         out = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.uint8, None if done else (n, *shape))
         with tqdm(total=n, initial=done, disable=not progress, unit=' images', desc=path.name) as bar:
             for lo in range(done, n, chunk):
@@ -1003,6 +1003,7 @@ shapes3d_pairs = {
     'conf_1': [('shape', o) for o in SHAPES3D_NAMES if o != 'shape'], 'conf_2': [('wall_hue', o) for o in SHAPES3D_NAMES if o != 'wall_hue']}
 shapes3d_pairs |= {k: shapes3d_pairs[f'{k}_1'] for k in ('single', 'double', 'triple', 'conf')}
 
+# %% ../nbs/03_datasets.ipynb #c248
 def correlated_weights(
     data, # FactorDataset with factors
     pairs='single', # pairs of factor names, or a key of `shapes3d_pairs`: 'none', 'single', 'double', 'triple', 'conf', also with _1, _2
@@ -1029,7 +1030,7 @@ def draw_rows(
     "Rows drawn by their weights."
     return torch.multinomial(weights, n, replacement=True, generator=own_generator(seed, 'rows'))
 
-# %% ../nbs/03_datasets.ipynb #c252
+# %% ../nbs/03_datasets.ipynb #c253
 class ColorDigits(FactorDataset):
     "Handwritten digits in colours that depend on their class."
     def __init__(self,
