@@ -687,7 +687,7 @@ def infomec(
     m, c = top_share(nmi[:, active].T), top_share(nmi[:, active])
     return Score(m, {'m': m, 'e': e, 'c': c, 'active': active}, nmi, settings)
 
-# %% ../nbs/04_metrics.ipynb #c201
+# %% ../nbs/04_metrics.ipynb #c203
 def support_gap(
     z:np.ndarray, # (n, 2)
     points:int, # probes of each axis
@@ -699,7 +699,7 @@ def support_gap(
     product = np.stack(np.meshgrid(*probes.T), -1).reshape(-1, 2)
     return float(cKDTree(z).query(np.unique(product, axis=0))[0].max())
 
-# %% ../nbs/04_metrics.ipynb #c202
+# %% ../nbs/04_metrics.ipynb #c204
 def factorised_support(
     latents, # (n, d), d >= 2
     points:int=64, # probes of each axis
@@ -716,7 +716,7 @@ def factorised_support(
     upper = out[np.triu_indices(len(out), 1)]
     return Score(float(upper.mean()), {'worst': float(upper.max())}, out, {'n': len(z), 'points': points, 'trim': trim})
 
-# %% ../nbs/04_metrics.ipynb #c214
+# %% ../nbs/04_metrics.ipynb #c216
 def as_scores(
     values, # (n,) one number a seed
     name:str, # what to call it in an error
@@ -739,7 +739,7 @@ def bootstrap_interval(
     means = np.random.default_rng(seed).choice(values, (n_boot, len(values))).mean(1)
     return tuple(float(q) for q in np.quantile(means, [tail, 1 - tail]))
 
-# %% ../nbs/04_metrics.ipynb #c220
+# %% ../nbs/04_metrics.ipynb #c222
 class Difference(NamedTuple):
     "A mean difference with its interval."
     mean:float # of a - b
@@ -759,7 +759,42 @@ def paired_difference(
     half = stats.t.ppf((1 + level) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
     return Difference(float(d.mean()), float(d.mean() - half), float(d.mean() + half))
 
-# %% ../nbs/04_metrics.ipynb #c226
+# %% ../nbs/04_metrics.ipynb #c228
+class OracleGap(NamedTuple):
+    "Loss reached from the truth and by training, their difference, and what follows."
+    truth: float
+    found: float
+    gap: float # found - truth
+    score: float # MCC of where the descent from the truth ended
+    verdict: str # 'optimisation gap' or 'criterion gap'
+
+def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int): # x (n, k) float32 factors -> (n, k) latents
+    "Minimise a penalty with an invertible map that starts at x itself."
+    model = InvertibleMap(x.shape[1], only_scale=True).reset(x, seed)
+    adam = torch.optim.Adam(model.parameters(), lr=lr)
+    rows = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        penalty.reseed(seed, step)
+        adam.param_groups[0]['lr'] = lr * (1 + math.cos(math.pi * step / steps)) / 2
+        loss = penalty(model.encode(x[torch.randint(len(x), (batch_size,), generator=rows)]))
+        adam.zero_grad(); loss.backward(); adam.step()
+    with torch.no_grad(): return model.eval().encode(x)
+
+# %% ../nbs/04_metrics.ipynb #c229
+def oracle_gap(
+    factors, # (n, k) true factors
+    latents, # (n, d) what training found
+    penalty, # a `Penalty`; it is copied
+    steps:int=300, lr:float=1e-3, batch_size:int=2000, seed:int=0 # of the descent from the truth
+)->OracleGap:
+    "Whether a miss is the optimiser's or the criterion's."
+    factors, latents = (torch.as_tensor(a, dtype=torch.float32) for a in as_pair(factors, latents))
+    penalty = copy.deepcopy(penalty)
+    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed)
+    truth, found = mean_penalty(penalty, z), mean_penalty(penalty, latents)
+    return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
+
+# %% ../nbs/04_metrics.ipynb #c230
 class OracleGap(NamedTuple):
     "Loss reached from the truth and by training, their difference, and what follows."
     truth: float
@@ -782,7 +817,7 @@ def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=Non
         adam.zero_grad(); loss.backward(); adam.step()
     with torch.no_grad(): return model.eval().encode(x)
 
-# %% ../nbs/04_metrics.ipynb #c227
+# %% ../nbs/04_metrics.ipynb #c231
 def oracle_gap(
     factors, # (n, k) true factors
     latents, # (n, d) what training found
@@ -797,7 +832,7 @@ def oracle_gap(
     truth, found = (mean_penalty(penalty, a) + (0. if extra is None else float(extra(slice(None), a))) for a in (z, latents))
     return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
 
-# %% ../nbs/04_metrics.ipynb #c233
+# %% ../nbs/04_metrics.ipynb #c238
 def some_observations(x, rows:np.ndarray)->torch.Tensor: # x tensor, array, memory map or h5 data set; sorted row numbers -> float32
     "Rows of the observations, as a model wants them."
     part = torch.as_tensor(x[rows] if isinstance(x, torch.Tensor) else np.asarray(x[rows]))
@@ -808,7 +843,7 @@ def reconstruction(model, x:torch.Tensor, x_hat:torch.Tensor)->float: # 0: perfe
     if hasattr(model, 'reconstruction_error'): return float(model.reconstruction_error(x, x_hat))
     return float((x_hat - x).square().mean() / (x - x.mean(0)).square().mean().clamp_min(1e-12))
 
-# %% ../nbs/04_metrics.ipynb #c234
+# %% ../nbs/04_metrics.ipynb #c239
 @torch.no_grad()
 def encode_all(
     model, # with `encode` and, for the error, `decode`; a module that holds one as `.model`; or a function
@@ -831,7 +866,7 @@ def encode_all(
         if was_training: model.train()
     return np.concatenate(latents), error
 
-# %% ../nbs/04_metrics.ipynb #c238
+# %% ../nbs/04_metrics.ipynb #c243
 METRICS = ('mcc', 'quantized', 'dci', 'mig', 'sap', 'modularity', 'explicitness', 'factorvae', 'infomec', 'factorised_support')
 
 def cells_of(data, factors:np.ndarray, discrete, rows): # (n, k) int, or None
@@ -855,7 +890,7 @@ def metric_jobs(f, z, cells, discrete, cyclic, predictor, seed:int, n_jobs:int)-
 COLUMNS = {'mcc': ('mcc.pearson', 'mcc.spearman'), 'quantized': ('quantized_mcc', 'quantized_accuracy'), 'infomec': ('infomec.m', 'infomec.e', 'infomec.c'),
     'dci': ('dci.disentanglement', 'dci.completeness', 'dci.informativeness')}
 
-# %% ../nbs/04_metrics.ipynb #c239
+# %% ../nbs/04_metrics.ipynb #c244
 def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of warnings
     "Compute metrics one by one; what fails or is skipped is NaN."
     row, said = {}, []
@@ -867,7 +902,7 @@ def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of w
         said += [str(v.message) for v in w if issubclass(v.category, UserWarning)]
     return row, list(dict.fromkeys(said))
 
-# %% ../nbs/04_metrics.ipynb #c240
+# %% ../nbs/04_metrics.ipynb #c245
 def evaluate(
     model, # see `encode_all`
     data, # `FactorDataset` with factors, or (x, factors)
