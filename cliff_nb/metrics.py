@@ -768,41 +768,6 @@ class OracleGap(NamedTuple):
     score: float # MCC of where the descent from the truth ended
     verdict: str # 'optimisation gap' or 'criterion gap'
 
-def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int): # x (n, k) float32 factors -> (n, k) latents
-    "Minimise a penalty with an invertible map that starts at x itself."
-    model = InvertibleMap(x.shape[1], only_scale=True).reset(x, seed)
-    adam = torch.optim.Adam(model.parameters(), lr=lr)
-    rows = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        penalty.reseed(seed, step)
-        adam.param_groups[0]['lr'] = lr * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = penalty(model.encode(x[torch.randint(len(x), (batch_size,), generator=rows)]))
-        adam.zero_grad(); loss.backward(); adam.step()
-    with torch.no_grad(): return model.eval().encode(x)
-
-# %% ../nbs/04_metrics.ipynb #c229
-def oracle_gap(
-    factors, # (n, k) true factors
-    latents, # (n, d) what training found
-    penalty, # a `Penalty`; it is copied
-    steps:int=300, lr:float=1e-3, batch_size:int=2000, seed:int=0 # of the descent from the truth
-)->OracleGap:
-    "Whether a miss is the optimiser's or the criterion's."
-    factors, latents = (torch.as_tensor(a, dtype=torch.float32) for a in as_pair(factors, latents))
-    penalty = copy.deepcopy(penalty)
-    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed)
-    truth, found = mean_penalty(penalty, z), mean_penalty(penalty, latents)
-    return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
-
-# %% ../nbs/04_metrics.ipynb #c230
-class OracleGap(NamedTuple):
-    "Loss reached from the truth and by training, their difference, and what follows."
-    truth: float
-    found: float
-    gap: float # found - truth
-    score: float # MCC of where the descent from the truth ended
-    verdict: str # 'optimisation gap' or 'criterion gap'
-
 def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=None): # x (n, k) float32 factors -> (n, k) latents
     "Minimise a penalty with an invertible map that starts at x itself."
     model = InvertibleMap(x.shape[1], only_scale=True).reset(x, seed)
@@ -817,7 +782,7 @@ def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=Non
         adam.zero_grad(); loss.backward(); adam.step()
     with torch.no_grad(): return model.eval().encode(x)
 
-# %% ../nbs/04_metrics.ipynb #c231
+# %% ../nbs/04_metrics.ipynb #c229
 def oracle_gap(
     factors, # (n, k) true factors
     latents, # (n, d) what training found
@@ -832,7 +797,7 @@ def oracle_gap(
     truth, found = (mean_penalty(penalty, a) + (0. if extra is None else float(extra(slice(None), a))) for a in (z, latents))
     return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
 
-# %% ../nbs/04_metrics.ipynb #c238
+# %% ../nbs/04_metrics.ipynb #c235
 def some_observations(x, rows:np.ndarray)->torch.Tensor: # x tensor, array, memory map or h5 data set; sorted row numbers -> float32
     "Rows of the observations, as a model wants them."
     part = torch.as_tensor(x[rows] if isinstance(x, torch.Tensor) else np.asarray(x[rows]))
@@ -843,7 +808,7 @@ def reconstruction(model, x:torch.Tensor, x_hat:torch.Tensor)->float: # 0: perfe
     if hasattr(model, 'reconstruction_error'): return float(model.reconstruction_error(x, x_hat))
     return float((x_hat - x).square().mean() / (x - x.mean(0)).square().mean().clamp_min(1e-12))
 
-# %% ../nbs/04_metrics.ipynb #c239
+# %% ../nbs/04_metrics.ipynb #c236
 @torch.no_grad()
 def encode_all(
     model, # with `encode` and, for the error, `decode`; a module that holds one as `.model`; or a function
@@ -866,7 +831,7 @@ def encode_all(
         if was_training: model.train()
     return np.concatenate(latents), error
 
-# %% ../nbs/04_metrics.ipynb #c243
+# %% ../nbs/04_metrics.ipynb #c240
 METRICS = ('mcc', 'quantized', 'dci', 'mig', 'sap', 'modularity', 'explicitness', 'factorvae', 'infomec', 'factorised_support')
 
 def cells_of(data, factors:np.ndarray, discrete, rows): # (n, k) int, or None
@@ -890,7 +855,7 @@ def metric_jobs(f, z, cells, discrete, cyclic, predictor, seed:int, n_jobs:int)-
 COLUMNS = {'mcc': ('mcc.pearson', 'mcc.spearman'), 'quantized': ('quantized_mcc', 'quantized_accuracy'), 'infomec': ('infomec.m', 'infomec.e', 'infomec.c'),
     'dci': ('dci.disentanglement', 'dci.completeness', 'dci.informativeness')}
 
-# %% ../nbs/04_metrics.ipynb #c244
+# %% ../nbs/04_metrics.ipynb #c241
 def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of warnings
     "Compute metrics one by one; what fails or is skipped is NaN."
     row, said = {}, []
@@ -902,7 +867,7 @@ def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of w
         said += [str(v.message) for v in w if issubclass(v.category, UserWarning)]
     return row, list(dict.fromkeys(said))
 
-# %% ../nbs/04_metrics.ipynb #c245
+# %% ../nbs/04_metrics.ipynb #c242
 def evaluate(
     model, # see `encode_all`
     data, # `FactorDataset` with factors, or (x, factors)
