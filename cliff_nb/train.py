@@ -405,7 +405,7 @@ def selection_loss(
 )->float: # the objective; lower is better
     "The loss that ranks restarts, the same for all of them."
     module.eval()
-    if module.model.is_image: x = take_rows(x, some_rows(len(x), 5000))
+    if module.model.is_image: x = torch.cat([take_rows(x, rows) for rows in some_rows(len(x), 5000).split(500)])
     code = codes(module, x)
     loss = 0. if module.model.invertible else mean_misfit(module, x, code.sample)
     loss += sum(module.model.own_weights[k] * float(t) for k, t in module.model.own_terms(code).items())
