@@ -270,9 +270,10 @@ def cliff_fields(
     slope = -1 / (s.square() * math.sqrt(2 * math.pi)) # the constant of a slope, of each coordinate or of all
     if pairs is None: slopes, joint, total = JointSum.apply(z, points, at, sigma)
     else: slopes, joint, total = PairSum.apply(z, points, at, sigma, *pairs.T)
-    share = 1 / (total / (len(z) * s * math.sqrt(2 * math.pi))).clamp_min(torch.finfo(z.dtype).tiny**.5) / (len(z) * s * math.sqrt(2 * math.pi))
-    if pairs is None: given = (joint * share[..., None, None] * slope).permute(2, 0, 1, 3)
-    else: given = joint * share[pairs[:, 1], :, None] * slope.expand(z.shape[1], 1)[pairs[:, 0], :, None]
+    mass = len(z) * s * math.sqrt(2 * math.pi)
+    share = 1 / (total / mass).clamp_min(torch.finfo(z.dtype).tiny**.5) / mass
+    if pairs is None: given = (joint * (share[..., None, None] * slope)).permute(2, 0, 1, 3)
+    else: given = joint * (share[pairs[:, 1]] * slope.expand(z.shape[1], 1)[pairs[:, 0]])[..., None]
     return slopes * (slope / len(z)), given
 
 def conditional_grad(z: Tensor, grid, points: Tensor, sigma)->Tensor: # (d, d, M, K): [i, j, m] is the signed derivative of p(z_i | z_j = points[m, j]) (eq. 5, 11, 12)
