@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from .datasets import FactorDataset
-from .losses import Penalty, mean_penalty
+from .losses import Penalty, gather_batch, mean_penalty
 from .models import Code, LatentModel, as_float, check_unit, some_rows, strain, take_rows
 
 # %% ../nbs/05_train.ipynb #c007
@@ -128,7 +128,7 @@ class Objective(L.LightningModule):
         self.generator, self.latest = torch.Generator(), None # of the noise in codes; the code of the last step
         if hasattr(penalty, 'prepare'): penalty.prepare(model.n_latents, seed)
 
-    def gathered(self, code: Code)->Code: return code # what penalties see of a batch; a run in several processes would join theirs here
+    def gathered(self, code: Code)->Code: return code.each(gather_batch) # what penalties see: the batch of all processes
 
     def terms(self, x: Tensor, step:int)->dict: # names and unweighted scalars
         "Reconstruction error, what the model brings, and the penalty's terms on a batch."
