@@ -5,7 +5,10 @@
 # %% auto #0
 __all__ = ['EPS', 'entropy', 'jsd', 'normalise', 'look_at', 'spread', 'univariate', 'draw_rows', 'motion', 'bivariate',
            'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'mean_penalty', 'CliffLoss',
-           'IOSSTerms', 'IOSS']
+           'IOSSTerms', 'IOSS', 'gaussian_kl', 'CodePenalty', 'KLTerms', 'BetaVAE', 'GapTerms', 'AnnealedVAE',
+           'shuffle_columns', 'discriminator', 'misjudgement', 'FactorTerms', 'FactorVAE', 'log_normal', 'log_shares',
+           'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound', 'emptiest', 'draw_pairs', 'HFSTerms',
+           'HFS', 'PairTerms', 'PairwiseIOSS']
 
 # %% ../nbs/01_losses.ipynb #c003
 import math
@@ -221,3 +224,320 @@ class IOSS(Penalty):
             far, nearest = torch.cdist(u, z.detach()).min(1)
             worst = far.topk(max(1, round(self.top * self.n_draws))).indices
             return IOSSTerms((u[worst] - z[nearest[worst]]).norm(dim=1).mean())
+
+# %% ../nbs/01_losses.ipynb #c082
+from itertools import combinations
+
+# %% ../nbs/01_losses.ipynb #c087
+def gaussian_kl(
+    mean: Tensor, # (n, d)
+    log_var: Tensor # (n, d)
+)->Tensor: # scalar in nats: summed over latents, averaged over the batch
+    "Divergence of normal codes from N(0, I)."
+    return .5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1).mean()
+
+class CodePenalty(Penalty):
+    "Base of penalties on normal codes: subclasses define `of_normal(mean, log_var, sample)` and `weights`."
+    on, probabilistic = 'code', True
+    def terms(self, code)->tuple: # a Code with log_var
+        "The unweighted terms."
+        if getattr(code, 'log_var', None) is None: raise ValueError(f'{type(self).__name__} needs a code with mean, log_var and sample, such as that of a VAE')
+        with torch.autocast(code.mean.device.type, enabled=False):
+            return self.of_normal(*(check_latents(getattr(code, k), k) for k in ('mean', 'log_var', 'sample')))
+
+    def extra_repr(self): return ', '.join(f'{k}: {w:g}' for k, w in self.weights._asdict().items())
+
+# %% ../nbs/01_losses.ipynb #c088
+class KLTerms(NamedTuple):
+    "The one term of beta-VAE, unweighted."
+    kl_code: Tensor
+
+class BetaVAE(CodePenalty):
+    "Divergence of the codes from N(0, I) (Higgins et al., 2017); `beta=1` makes a plain VAE."
+    def __init__(self, beta:float=4.): # weight >= 0; sweeps go from 1 to 16
+        super().__init__()
+        check_weights(beta=beta)
+        self.weights = KLTerms(beta)
+
+    def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->KLTerms: return KLTerms(gaussian_kl(mean, log_var)) # (n, d) each
+
+# %% ../nbs/01_losses.ipynb #c092
+class GapTerms(NamedTuple):
+    "The one term of AnnealedVAE, unweighted."
+    capacity_gap: Tensor
+
+class AnnealedVAE(CodePenalty):
+    "Distance of the divergence from a growing capacity (Burgess et al., 2018)."
+    def __init__(self,
+        gamma:float=1000., # weight >= 0
+        capacity:float=25., # at the end, in nats; sweeps go from 5 to 100
+        steps:int=100_000): # until it is reached
+        super().__init__()
+        check_weights(gamma=gamma, capacity=capacity)
+        if steps < 1: raise ValueError(f'steps must be >= 1, got {steps}')
+        self.capacity, self.steps, self.step, self.weights = capacity, steps, 0, GapTerms(gamma)
+
+    def reseed(self, seed:int, step:int)->None:
+        super().reseed(seed, step); self.step = step
+
+    def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->GapTerms: # (n, d) each
+        return GapTerms((gaussian_kl(mean, log_var) - self.capacity * min(1., self.step / self.steps)).abs())
+
+# %% ../nbs/01_losses.ipynb #c096
+def shuffle_columns(
+    z: Tensor, # (n, d)
+    generator: torch.Generator # on the CPU
+)->Tensor: # (n, d): same margins, independent columns
+    "Permute every column on its own."
+    order = torch.stack([torch.randperm(len(z), generator=generator) for _ in range(z.shape[1])], 1)
+    return z.gather(0, order.to(z.device))
+
+def discriminator(
+    n_latents:int, # d
+    width:int, depth:int, # units of a hidden layer; hidden layers
+    generator: torch.Generator, # on the CPU, draws the weights
+    slope:float=.2 # of the LeakyReLU
+)->nn.Sequential: # (n, d) -> (n, 2): real, shuffled
+    "Perceptron that tells codes from shuffled codes."
+    sizes, layers = [n_latents] + depth * [width] + [2], []
+    for a, b in zip(sizes, sizes[1:]):
+        layer = nn.utils.skip_init(nn.Linear, a, b)
+        nn.init.kaiming_normal_(layer.weight, slope, generator=generator); nn.init.zeros_(layer.bias)
+        layers += [layer, nn.LeakyReLU(slope)]
+    return nn.Sequential(*layers[:-1])
+
+# %% ../nbs/01_losses.ipynb #c098
+def misjudgement(
+    net: nn.Module, # (n, d) -> (n, 2): real, shuffled
+    sample: Tensor, # (n, d), n >= 4
+    generator: torch.Generator # on the CPU, for the shuffle
+)->Tensor: # scalar, log 2 for a guess
+    "Cross-entropy of a discriminator: the first half of a batch as it is, the second shuffled."
+    if len(sample) < 4: raise ValueError(f'FactorVAE splits a batch into two halves: it needs 4 rows or more, got {len(sample)}')
+    half = len(sample) // 2
+    logits = net(torch.cat([sample[:half], shuffle_columns(sample[half:2 * half], generator)]))
+    return nn.functional.cross_entropy(logits, torch.arange(2, device=sample.device).repeat_interleave(half))
+
+# %% ../nbs/01_losses.ipynb #c099
+class FactorTerms(NamedTuple):
+    "The two terms of FactorVAE, unweighted."
+    kl_code: Tensor
+    tc: Tensor
+
+class FactorVAE(CodePenalty):
+    "Divergence plus total correlation, estimated by a discriminator (Kim and Mnih, 2018)."
+    def __init__(self,
+        gamma:float=40., # weight of the total correlation, >= 0; sweeps go from 10 to 100
+        beta:float=1., # weight of the divergence, >= 0
+        width:int=1000, depth:int=6, # of the discriminator
+        lr:float=1e-4): # of its Adam
+        super().__init__()
+        check_weights(gamma=gamma, beta=beta)
+        if not (width >= 1 and depth >= 1 and lr > 0): raise ValueError(f'FactorVAE needs width >= 1, depth >= 1 and lr > 0, got {width}, {depth}, {lr}')
+        self.width, self.depth, self.lr, self.discriminator, self.weights = width, depth, lr, None, FactorTerms(beta, gamma)
+
+    def prepare(self, n_latents:int, seed:int)->None: # d; of the weights
+        "Make a fresh discriminator and its optimiser."
+        self.discriminator = discriminator(n_latents, self.width, self.depth, torch.Generator().manual_seed(seed % 2**63))
+        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=self.lr, betas=(.5, .9))
+
+    def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->FactorTerms: # (n, d) each
+        if self.discriminator is None: raise RuntimeError('FactorVAE has no discriminator yet: call prepare(n_latents, seed) first')
+        frozen = {k: p.detach() for k, p in self.discriminator.named_parameters()}
+        real, shuffled = torch.func.functional_call(self.discriminator, frozen, (sample,)).unbind(1)
+        return FactorTerms(gaussian_kl(mean, log_var), (real - shuffled).mean())
+
+    def update(self, code, seed:int, step:int)->None: # detached Code; what the shuffle is a function of
+        "One step of the discriminator."
+        self.reseed(seed, step)
+        with torch.autocast(code.sample.device.type, enabled=False):
+            loss = misjudgement(self.discriminator, check_latents(code.sample, 'sample'), self.generator)
+        self.optimizer.zero_grad(); loss.backward(); self.optimizer.step()
+
+# %% ../nbs/01_losses.ipynb #c105
+def log_normal(
+    z: Tensor, # values
+    mean, log_var # of the densities; all three broadcast
+)->Tensor: # log N(z; mean, exp(log_var))
+    "Logarithm of normal densities."
+    return -.5 * ((z - mean).square() * (-log_var).exp() + log_var + math.log(2 * math.pi))
+
+def log_shares(
+    n:int, # rows of the batch
+    n_data:int, # N, rows of the data
+    stratified:bool,
+    like: Tensor # its dtype and device are taken
+)->Tensor: # (n, n): row l has the weights of all codes for sample l
+    "Logarithms of the weights that estimate the mixture of all codes from a batch."
+    if not stratified: return like.new_full((n, n), -math.log(n) - math.log(n_data))
+    if n_data < n: raise ValueError(f'n_data, the rows of the data, must be at least those of the batch ({n}), got {n_data}')
+    m, row = n - 1, torch.arange(n, device=like.device)
+    shares = like.new_full((n, n), 1 / m)
+    shares[row, row] = 1 / n_data
+    shares[row, (row + 1) % n] = (n_data - m) / (n_data * m)
+    return shares.log()
+
+# %% ../nbs/01_losses.ipynb #c106
+class TCTerms(NamedTuple):
+    "The three terms of beta-TCVAE, unweighted."
+    mi: Tensor
+    tc: Tensor
+    dim_kl: Tensor
+
+class BetaTCVAE(CodePenalty):
+    "The divergence in three parts, the total correlation with more weight (Chen et al., 2018)."
+    def __init__(self,
+        alpha:float=1., beta:float=6., gamma:float=1., # weights of mi, tc and dim_kl, >= 0
+        n_data=None, # rows of the data; None with 'weighted': the batch stands for the data
+        sampling:str='weighted'): # or 'stratified'
+        super().__init__()
+        check_weights(alpha=alpha, beta=beta, gamma=gamma)
+        if sampling not in ('weighted', 'stratified'): raise ValueError(f"sampling must be 'weighted' or 'stratified', got {sampling!r}")
+        if n_data is None and sampling == 'stratified': raise ValueError("sampling='stratified' needs n_data, the number of rows of the data")
+        if n_data is not None and n_data < 2: raise ValueError(f'n_data must be >= 2, got {n_data}')
+        self.n_data, self.stratified, self.weights = n_data, sampling == 'stratified', TCTerms(alpha, beta, gamma)
+
+    def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->TCTerms: # (n, d) each
+        near = log_normal(sample[:, None], mean, log_var) # (n, n, d): sample l under code m
+        shares = log_shares(len(mean), self.n_data or 1, self.stratified, mean)
+        joint, margins = (near.sum(2) + shares).logsumexp(1), (near + shares[:, :, None]).logsumexp(1).sum(1)
+        own, prior = log_normal(sample, mean, log_var).sum(1), log_normal(sample, 0., torch.zeros_like(mean)).sum(1)
+        return TCTerms((own - joint).mean(), (joint - margins).mean(), (margins - prior).mean())
+
+# %% ../nbs/01_losses.ipynb #c116
+class DIPTerms(NamedTuple):
+    "The three terms of DIP-VAE, unweighted."
+    kl_code: Tensor
+    dip_od: Tensor
+    dip_d: Tensor
+
+class DIPVAE(CodePenalty):
+    "Divergence plus distance of the codes' covariance from the identity (Kumar et al., 2018)."
+    def __init__(self,
+        kind:str='i', # covariance of the means; 'ii': of the samples
+        lambda_od:float=10., # weight off the diagonal, >= 0; sweeps go from 1 to 50
+        lambda_d=None, # weight on the diagonal, >= 0; None: 10 lambda_od for 'i', lambda_od for 'ii'
+        beta:float=1.): # weight of the divergence, >= 0
+        super().__init__()
+        if kind not in ('i', 'ii'): raise ValueError(f"kind must be 'i' or 'ii', got {kind!r}")
+        check_weights(lambda_od=lambda_od)
+        lambda_d = lambda_od * (10. if kind == 'i' else 1.) if lambda_d is None else lambda_d
+        check_weights(lambda_d=lambda_d, beta=beta)
+        self.kind, self.weights = kind, DIPTerms(beta, lambda_od, lambda_d)
+
+    def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->DIPTerms: # (n, d) each
+        centred = mean - mean.mean(0)
+        cov = centred.T @ centred / len(mean)
+        if self.kind == 'ii': cov = cov + log_var.exp().mean(0).diag()
+        diagonal = cov.diagonal()
+        return DIPTerms(gaussian_kl(mean, log_var), cov.square().sum() - diagonal.square().sum(), (diagonal - 1).square().sum())
+
+# %% ../nbs/01_losses.ipynb #c121
+def nearest(
+    u: Tensor, # (m, 2) points
+    z: Tensor, # (n, 2) latents
+    chunk:int # distances at a time
+)->tuple[Tensor, Tensor]: # (m,) squared distance to the nearest latent, (m,) which one
+    "The nearest latent of every point."
+    found = [((p[:, None, 0] - z[:, 0]).square() + (p[:, None, 1] - z[:, 1]).square()).min(1) for p in u.split(max(1, chunk // len(z)))]
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+def near_bound(
+    a: Tensor, # (r,) values of the first coordinate
+    z: Tensor, # (n, 2) latents
+    k:int # latents to look at
+)->Tensor: # (r, n) not less than the squared distance of (a_i, b_j) to its nearest latent
+    "Distance of all combinations to the nearest of the few latents that are near in the first coordinate."
+    along, few = (a[:, None] - z[:, 0]).square().topk(min(k, len(z)), largest=False)
+    bound = torch.full_like(z[:, 1].expand(len(a), -1), math.inf)
+    for d, b in zip(along.T, z[few, 1].permute(1, 0)): # one of the k at a time
+        bound = torch.minimum(bound, (z[:, 1] - b[:, None]).square() + d[:, None])
+    return bound
+
+# %% ../nbs/01_losses.ipynb #c122
+@torch.no_grad()
+def emptiest(
+    z: Tensor, # (n, 2) latents
+    chunk:int=2**22, # numbers held at a time
+    k:int=24 # latents in the first bound
+)->tuple[int, int, int]: # i, j, l: (z_i1, z_j2) is farthest from all latents, and l the nearest to it
+    "The emptiest combination of values."
+    n, best, at = len(z), -1., (0, 0, 0)
+    for rows in torch.arange(n, device=z.device).split(max(1, chunk // n)):
+        bound = near_bound(z[rows, 0], z, k).flatten()
+        for which in (bound.topk(min(64, len(bound))).indices, None): # the most promising, then all that may be farther
+            if which is None: which = (bound > best).nonzero().flatten()
+            if not len(which): continue
+            i, j = rows[which // n], which % n
+            d, l = nearest(torch.stack([z[i, 0], z[j, 1]], 1), z, chunk)
+            top = d.argmax()
+            if d[top] > best: best, at = d[top].item(), (i[top].item(), j[top].item(), l[top].item())
+    return at
+
+# %% ../nbs/01_losses.ipynb #c124
+def draw_pairs(
+    d:int, # coordinates
+    n_pairs:int, # how many at most
+    generator: torch.Generator # on the CPU
+)->list: # of (a, b) with a < b, each at most once
+    "All pairs of coordinates, or as many drawn at random."
+    pairs = list(combinations(range(d), 2))
+    if len(pairs) <= n_pairs: return pairs
+    return [pairs[k] for k in torch.randperm(len(pairs), generator=generator)[:n_pairs].tolist()]
+
+class HFSTerms(NamedTuple):
+    "The one term of HFS, unweighted."
+    hfs: Tensor
+
+# %% ../nbs/01_losses.ipynb #c125
+class HFS(Penalty):
+    "Hausdorff distance from all combinations of values to the latents, for pairs of coordinates (Roth et al., 2023)."
+    def __init__(self,
+        gamma:float=300., # weight >= 0
+        n_pairs:int=25, # of latents, at most
+        product:str='full', # 'sampled': some combinations instead of all
+        n_draws:int=100, # combinations, if they are sampled
+        chunk:int=2**22): # numbers held at a time in the search
+        super().__init__()
+        check_weights(gamma=gamma)
+        if product not in ('full', 'sampled'): raise ValueError(f"product must be 'full' or 'sampled', got {product!r}")
+        if not (n_pairs >= 1 and n_draws >= 1 and chunk >= 1): raise ValueError(f'HFS needs n_pairs, n_draws and chunk >= 1, got {n_pairs}, {n_draws}, {chunk}')
+        self.n_pairs, self.product, self.n_draws, self.chunk, self.weights = n_pairs, product, n_draws, chunk, HFSTerms(gamma)
+
+    def find(self, z: Tensor)->tuple[int, int, int]: # z (n, 2), see `emptiest`
+        if self.product == 'full': return emptiest(z, self.chunk)
+        i, j = torch.randint(len(z), (2, self.n_draws), generator=self.generator).to(z.device)
+        far, l = nearest(torch.stack([z[i, 0], z[j, 1]], 1), z, self.chunk)
+        top = far.argmax(); return i[top].item(), j[top].item(), l[top].item()
+
+    def terms(self, z: Tensor)->HFSTerms: # z (n, d)
+        "The unweighted term, 0 if d = 1."
+        with torch.autocast(z.device.type, enabled=False):
+            z = check_latents(z)
+            pairs = draw_pairs(z.shape[1], self.n_pairs, self.generator)
+            spots = [(i, j, l, a, b) for a, b in pairs for i, j, l in [self.find(z.detach()[:, [a, b]])]]
+            i, j, l, a, b = torch.tensor(spots, dtype=torch.long, device=z.device).reshape(-1, 5).T
+            gap = (z[i, a] - z[l, a]).square() + (z[j, b] - z[l, b]).square()
+            return HFSTerms(gap.sum() + (z - z).sum()) # the last is 0, or NaN if a latent is
+
+    def extra_repr(self): return f'weights={tuple(self.weights)}, n_pairs={self.n_pairs}, product={self.product!r}'
+
+# %% ../nbs/01_losses.ipynb #c135
+class PairTerms(NamedTuple):
+    "The one term of pairwise IOSS, unweighted."
+    ioss_pairs: Tensor
+
+class PairwiseIOSS(IOSS):
+    "IOSS on pairs of latents, averaged over some that are drawn anew in each step."
+    def __init__(self,
+        pairs:int=3, # of latents, at most
+        n_draws:int=1000, top:float=.01, robust:float=0., lambda_ioss:float=1., generator=None): # see IOSS
+        super().__init__(n_draws, top, robust, lambda_ioss, generator)
+        if pairs < 1: raise ValueError(f'pairs must be >= 1, got {pairs}')
+        self.pairs, self.weights = pairs, PairTerms(lambda_ioss)
+
+    def terms(self, z: Tensor)->PairTerms: # z (n, d), d >= 2
+        "The unweighted term."
+        if check_latents(z).shape[1] < 2: raise ValueError('PairwiseIOSS needs two latents or more, got one')
+        chosen = draw_pairs(z.shape[1], self.pairs, self.generator)
+        return PairTerms(torch.stack([IOSS.terms(self, z[:, pair]).ioss for pair in chosen]).mean())
