@@ -245,7 +245,7 @@ class CodePenalty(Penalty):
         with torch.autocast(code.mean.device.type, enabled=False):
             return self.of_normal(*(check_latents(getattr(code, k), k) for k in ('mean', 'log_var', 'sample')))
 
-    def extra_repr(self): return ', '.join(f'{k}: {w:g}' for k, w in self.weights._asdict().items())
+    def extra_repr(self): return f'weights={self.weights}'
 
 # %% ../nbs/01_losses.ipynb #c088
 class KLTerms(NamedTuple):
@@ -308,13 +308,13 @@ def discriminator(
 
 # %% ../nbs/01_losses.ipynb #c098
 def misjudgement(
-    net: nn.Module, # (n, d) -> (n, 2): real, shuffled
+    net: nn.Sequential, # (n, d) -> (n, 2): real, shuffled
     sample: Tensor, # (n, d), n >= 4
     generator: torch.Generator # on the CPU, for the shuffle
 )->Tensor: # scalar, log 2 for a guess
     "Cross-entropy of a discriminator: the first half of a batch as it is, the second shuffled."
     if len(sample) < 4: raise ValueError(f'FactorVAE splits a batch into two halves: it needs 4 rows or more, got {len(sample)}')
-    half = len(sample) // 2
+    sample, half = sample.to(net[0].weight.dtype), len(sample) // 2
     logits = net(torch.cat([sample[:half], shuffle_columns(sample[half:2 * half], generator)]))
     return nn.functional.cross_entropy(logits, torch.arange(2, device=sample.device).repeat_interleave(half))
 
@@ -344,7 +344,7 @@ class FactorVAE(CodePenalty):
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->FactorTerms: # (n, d) each
         if self.discriminator is None: raise RuntimeError('FactorVAE has no discriminator yet: call prepare(n_latents, seed) first')
         frozen = {k: p.detach() for k, p in self.discriminator.named_parameters()}
-        real, shuffled = torch.func.functional_call(self.discriminator, frozen, (sample,)).unbind(1)
+        real, shuffled = torch.func.functional_call(self.discriminator, frozen, (sample.to(self.discriminator[0].weight.dtype),)).unbind(1)
         return FactorTerms(gaussian_kl(mean, log_var), (real - shuffled).mean())
 
     def update(self, code, seed:int, step:int)->None: # detached Code; what the shuffle is a function of
@@ -520,7 +520,7 @@ class HFS(Penalty):
             gap = (z[i, a] - z[l, a]).square() + (z[j, b] - z[l, b]).square()
             return HFSTerms(gap.sum() + (z - z).sum()) # the last is 0, or NaN if a latent is
 
-    def extra_repr(self): return f'weights={tuple(self.weights)}, n_pairs={self.n_pairs}, product={self.product!r}'
+    def extra_repr(self): return f'weights={self.weights}, n_pairs={self.n_pairs}, product={self.product!r}'
 
 # %% ../nbs/01_losses.ipynb #c135
 class PairTerms(NamedTuple):
