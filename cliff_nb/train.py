@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'Batches', 'FactorDataModule', 'seen_by', 'check_penalty', 'own_optimizers', 'Together', 'NonFinite',
-           'check_finite', 'Objective', 'rate', 'LearningPenalty', 'set_precision', 'Disentangler', 'Restart',
-           'holds_bytes', 'in_batches', 'apply', 'codes', 'check_images', 'observations', 'write_whole', 'claim',
-           'digest', 'quiet', 'run', 'finished', 'read_log', 'mean_misfit', 'expected_penalty', 'selection_loss',
-           'check_fit', 'weights_digest', 'one_run', 'fit']
+           'check_finite', 'check_objective', 'Objective', 'rate', 'LearningPenalty', 'set_precision', 'Disentangler',
+           'Restart', 'holds_bytes', 'in_batches', 'apply', 'codes', 'check_images', 'observations', 'write_whole',
+           'claim', 'digest', 'quiet', 'run', 'finished', 'read_log', 'mean_misfit', 'expected_penalty',
+           'selection_loss', 'check_fit', 'weights_digest', 'one_run', 'fit']
 
 # %% ../nbs/05_train.ipynb #c003
 import copy
@@ -110,6 +110,15 @@ def check_finite(terms:dict, step:int)->None: # names and scalars
         if not t.isfinite(): raise NonFinite(name, step, t.item())
 
 # %% ../nbs/05_train.ipynb #c024
+def check_objective(model: LatentModel, penalty, weight:float, strain:float)->None:
+    "Refuse what cannot be trained."
+    if not (math.isfinite(weight) and weight >= 0): raise ValueError(f'weight must be a finite number >= 0, got {weight}')
+    if not (math.isfinite(strain) and strain >= 0): raise ValueError(f'strain must be a finite number >= 0, got {strain}')
+    if strain and model.is_image: raise ValueError('strain compares latents with columns of a table: it is not for images')
+    if penalty is None and model.invertible: raise ValueError('an invertible map has no reconstruction error to train on: it needs a penalty')
+    check_penalty(penalty, model)
+
+# %% ../nbs/05_train.ipynb #c025
 class Objective(L.LightningModule):
     "Reconstruction error plus a weighted penalty."
     def __init__(self,
@@ -119,11 +128,7 @@ class Objective(L.LightningModule):
         seed:int=0, # of the penalty's draws
         strain:float=0.): # weight of the latents' strain against the observations, for tables
         super().__init__()
-        if not (math.isfinite(weight) and weight >= 0): raise ValueError(f'weight must be a finite number >= 0, got {weight}')
-        if not (math.isfinite(strain) and strain >= 0): raise ValueError(f'strain must be a finite number >= 0, got {strain}')
-        if strain and model.is_image: raise ValueError('strain compares latents with columns of a table: it is not for images')
-        if penalty is None and model.invertible: raise ValueError('an invertible map has no reconstruction error to train on: it needs a penalty')
-        check_penalty(penalty, model)
+        check_objective(model, penalty, weight, strain)
         self.model, self.penalty, self.weight, self.seed, self.strain = model, penalty, weight, seed, strain
         self.generator, self.latest = torch.Generator(), None # of the noise in codes; the code of the last step
         if hasattr(penalty, 'prepare'): penalty.prepare(model.n_latents, seed)
@@ -148,7 +153,7 @@ class Objective(L.LightningModule):
         if self.penalty is None: return loss
         return loss + share * self.weight * sum(w * terms[k] for k, w in self.penalty.weights._asdict().items())
 
-# %% ../nbs/05_train.ipynb #c027
+# %% ../nbs/05_train.ipynb #c028
 SCHEDULES = ('constant', 'cosine', 'onecycle')
 
 def rate(
@@ -163,7 +168,7 @@ def rate(
     if step <= top: return 1 - (1 - low) * fall(step / top)
     return end + (1 - end) * fall((step - top) / max(steps - 1 - top, 1))
 
-# %% ../nbs/05_train.ipynb #c030
+# %% ../nbs/05_train.ipynb #c031
 class LearningPenalty:
     "The part of `Disentangler` that looks after penalties with an optimiser of their own."
     def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None):
@@ -180,14 +185,14 @@ class LearningPenalty:
     def on_train_start(self):
         for o, state in zip(own_optimizers(self.penalty), self.restored): o.load_state_dict(state)
 
-# %% ../nbs/05_train.ipynb #c031
+# %% ../nbs/05_train.ipynb #c032
 def set_precision(model: LatentModel, precision:str)->None: # 'float32', or 'bf16' where there is an encoder and a decoder
     "Choose what the networks of a model compute in while they train."
     if precision not in ('float32', 'bf16'): raise ValueError(f"precision must be 'float32' or 'bf16', got {precision!r}")
     if hasattr(model, 'precision'): model.precision = precision
     elif precision != 'float32': raise ValueError(f'{type(model).__name__} has no networks that compute in {precision}')
 
-# %% ../nbs/05_train.ipynb #c032
+# %% ../nbs/05_train.ipynb #c033
 class Disentangler(LearningPenalty, Objective):
     "A model and a penalty, trained together."
     def __init__(self, model: LatentModel, penalty=None, weight:float=1., seed:int=0, strain:float=0., # see Objective
@@ -222,14 +227,14 @@ class Disentangler(LearningPenalty, Objective):
         share = lambda step: rate(self.schedule, step, self.steps)
         return dict(optimizer=adam, lr_scheduler=dict(scheduler=torch.optim.lr_scheduler.LambdaLR(adam, share), interval='step'))
 
-# %% ../nbs/05_train.ipynb #c034
+# %% ../nbs/05_train.ipynb #c035
 class Restart(NamedTuple):
     "One restart of a run: its number, the loss that ranks it, and its module."
     restart: int
     loss: float
     module: L.LightningModule
 
-# %% ../nbs/05_train.ipynb #c035
+# %% ../nbs/05_train.ipynb #c036
 def holds_bytes(a)->bool: # anything
     "Whether it is images (n, c, h, w) kept as bytes."
     return len(getattr(a, 'shape', ())) == 4 and str(getattr(a, 'dtype', '')).endswith('uint8')
@@ -251,7 +256,7 @@ def in_batches(
     module.train(was_training)
     return out
 
-# %% ../nbs/05_train.ipynb #c036
+# %% ../nbs/05_train.ipynb #c037
 def apply(
     module: Disentangler, # trained
     f:str, # 'encode' or 'decode'
@@ -271,7 +276,7 @@ def codes(
     parts = in_batches(module, lambda a: module.model.code(a, generator).each(Tensor.cpu), x, batch)
     return Code(*(None if f[0] is None else torch.cat(f) for f in zip(*parts)))
 
-# %% ../nbs/05_train.ipynb #c039
+# %% ../nbs/05_train.ipynb #c040
 def check_images(x, n_latents:int): # (n, c, h, w) images; the same
     "Refuse images that cannot be trained on."
     sample = as_float(take_rows(x, some_rows(len(x), 500))) if holds_bytes(x) else x
@@ -295,7 +300,7 @@ def observations(
     if still: warnings.warn(f'columns {still} are constant: they carry no information', stacklevel=3)
     return x
 
-# %% ../nbs/05_train.ipynb #c044
+# %% ../nbs/05_train.ipynb #c045
 def write_whole(path, text:str)->None:
     "Write a text file so that no reader ever finds half of it."
     path = Path(path); part = path.with_name(path.name + '.part')
@@ -321,7 +326,7 @@ def digest(x, size:int=10_000)->str: # observations; rows that are looked at if 
     for rows in some_rows(len(x), size).split(500): h.update(take_rows(x, rows).contiguous().numpy().tobytes())
     return h.hexdigest()[:12]
 
-# %% ../nbs/05_train.ipynb #c048
+# %% ../nbs/05_train.ipynb #c049
 @contextmanager
 def quiet():
     "Hold back Lightning's start messages; leave the program's settings as they were."
@@ -343,7 +348,7 @@ class _Bar(TQDMProgressBar):
     def on_train_epoch_start(self, trainer, *args):
         super().on_train_epoch_start(trainer, *args); self.train_progress_bar.set_description(self.name)
 
-# %% ../nbs/05_train.ipynb #c049
+# %% ../nbs/05_train.ipynb #c050
 def run(
     module: Disentangler, # with a model that was reset
     data: FactorDataModule, # whole batches
@@ -372,7 +377,7 @@ def finished(
     "Whether a checkpoint is the end of its run."
     return Path(checkpoint).exists() and torch.load(checkpoint, map_location='cpu', weights_only=True)['global_step'] >= steps
 
-# %% ../nbs/05_train.ipynb #c051
+# %% ../nbs/05_train.ipynb #c052
 def read_log(folder): # of a run
     "The logged terms of a run as a pandas frame with a row a logged step."
     import pandas as pd
@@ -381,7 +386,7 @@ def read_log(folder): # of a run
     log = pd.concat([pd.read_csv(f) for f in files])
     return log.drop_duplicates('step', keep='last').sort_values('step', ignore_index=True)
 
-# %% ../nbs/05_train.ipynb #c054
+# %% ../nbs/05_train.ipynb #c055
 @torch.no_grad()
 def mean_misfit(module: Disentangler, x, sample: Tensor)->float: # observations, what the decoder gets
     "The reconstruction term over any number of observations."
@@ -391,7 +396,7 @@ def mean_misfit(module: Disentangler, x, sample: Tensor)->float: # observations,
         total += len(rows) / len(x) * float(model.misfit(as_float(take_rows(x, rows)), sample[rows]))
     return total
 
-# %% ../nbs/05_train.ipynb #c055
+# %% ../nbs/05_train.ipynb #c056
 @torch.no_grad()
 def expected_penalty(penalty, code: Code, n:int=2000, draws:int=4)->float: # rows to use of a whole Code
     "The weighted penalty on fixed rows, averaged over fixed draws."
@@ -416,7 +421,7 @@ def selection_loss(
     loss += sum(module.model.own_weights[k] * float(t) for k, t in module.model.own_terms(code).items())
     return loss if module.penalty is None else loss + module.weight * expected_penalty(module.penalty, code)
 
-# %% ../nbs/05_train.ipynb #c057
+# %% ../nbs/05_train.ipynb #c058
 def check_fit(x, model: LatentModel, batch_size:int, seed:int, restarts:int, steps:int)->None: # x: observations
     "Refuse what can be known to be wrong before anything is written."
     shape = tuple(x.shape[1:])
@@ -425,7 +430,7 @@ def check_fit(x, model: LatentModel, batch_size:int, seed:int, restarts:int, ste
     Batches(len(x), batch_size, seed)
     if restarts < 1 or steps < 1: raise ValueError(f'restarts and steps must be >= 1, got {restarts} and {steps}')
 
-# %% ../nbs/05_train.ipynb #c058
+# %% ../nbs/05_train.ipynb #c059
 def weights_digest(model: nn.Module)->str:
     "A short fingerprint of all weights and constants."
     return hashlib.sha256(b''.join(v.detach().cpu().contiguous().numpy().tobytes() for v in model.state_dict().values())).hexdigest()[:12]
@@ -438,7 +443,7 @@ def one_run(module, x, r:int, asked:dict, fresh:bool, folder, progress:bool, che
     run(module, data, place, progress, f'restart {r}' if asked['restarts'] > 1 else 'training', checkpoint_every, accelerator)
     return Restart(r, selection_loss(module, x), module)
 
-# %% ../nbs/05_train.ipynb #c059
+# %% ../nbs/05_train.ipynb #c060
 def fit(
     model: LatentModel, # is copied, not changed
     data, # FactorDataset, tensor or array (n, c) or (n, c, h, w), or images kept as bytes
