@@ -7,8 +7,8 @@ __all__ = ['EPS', 'entropy', 'jsd', 'normalise', 'look_at', 'spread', 'univariat
            'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'mean_penalty', 'CliffLoss',
            'IOSSTerms', 'IOSS', 'gaussian_kl', 'CodePenalty', 'KLTerms', 'BetaVAE', 'GapTerms', 'AnnealedVAE',
            'shuffle_columns', 'discriminator', 'misjudgement', 'FactorTerms', 'FactorVAE', 'log_normal', 'log_shares',
-           'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound', 'emptiest', 'draw_pairs', 'HFSTerms',
-           'HFS', 'PairTerms', 'PairwiseIOSS']
+           'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound', 'emptiest', 'sample_pairs',
+           'HFSTerms', 'HFS', 'PairTerms', 'PairwiseIOSS']
 
 # %% ../nbs/01_losses.ipynb #c003
 import math
@@ -475,7 +475,7 @@ def emptiest(
     return at
 
 # %% ../nbs/01_losses.ipynb #c124
-def draw_pairs(
+def sample_pairs(
     d:int, # coordinates
     n_pairs:int, # how many at most
     generator: torch.Generator # on the CPU
@@ -514,7 +514,7 @@ class HFS(Penalty):
         "The unweighted term, 0 if d = 1."
         with torch.autocast(z.device.type, enabled=False):
             z = check_latents(z)
-            pairs = draw_pairs(z.shape[1], self.n_pairs, self.generator)
+            pairs = sample_pairs(z.shape[1], self.n_pairs, self.generator)
             spots = [(i, j, l, a, b) for a, b in pairs for i, j, l in [self.find(z.detach()[:, [a, b]])]]
             i, j, l, a, b = torch.tensor(spots, dtype=torch.long, device=z.device).reshape(-1, 5).T
             gap = (z[i, a] - z[l, a]).square() + (z[j, b] - z[l, b]).square()
@@ -539,5 +539,5 @@ class PairwiseIOSS(IOSS):
     def terms(self, z: Tensor)->PairTerms: # z (n, d), d >= 2
         "The unweighted term."
         if check_latents(z).shape[1] < 2: raise ValueError('PairwiseIOSS needs two latents or more, got one')
-        chosen = draw_pairs(z.shape[1], self.pairs, self.generator)
+        chosen = sample_pairs(z.shape[1], self.pairs, self.generator)
         return PairTerms(torch.stack([IOSS.terms(self, z[:, pair]).ioss for pair in chosen]).mean())
