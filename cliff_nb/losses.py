@@ -439,8 +439,11 @@ def nearest(
     chunk:int # distances at a time
 )->tuple[Tensor, Tensor]: # (m,) squared distance to the nearest latent, (m,) which one
     "The nearest latent of every point."
-    found = [((p[:, None, 0] - z[:, 0]).square() + (p[:, None, 1] - z[:, 1]).square()).min(1) for p in u.split(max(1, chunk // len(z)))]
-    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+    far, which = u.new_empty(len(u)), torch.empty(len(u), dtype=torch.long, device=u.device)
+    for rows in torch.arange(len(u), device=u.device).split(max(1, chunk // len(z))):
+        distances = (u[rows, :1] - z[:, 0]).square().add_((u[rows, 1:] - z[:, 1]).square())
+        far[rows], which[rows] = distances.min(1)
+    return far, which
 
 def near_bound(
     a: Tensor, # (r,) values of the first coordinate
@@ -458,11 +461,12 @@ def near_bound(
 @torch.no_grad()
 def emptiest(
     z: Tensor, # (n, 2) latents
-    chunk:int=2**22, # numbers held at a time
-    k:int=24 # latents in the first bound
+    chunk:int=2**18, # numbers held at a time
+    k=None # latents in the first bound; None: 8 + 2 sqrt(n)
 )->tuple[int, int, int]: # i, j, l: (z_i1, z_j2) is farthest from all latents, and l the nearest to it
     "The emptiest combination of values."
     n, best, at = len(z), -1., (0, 0, 0)
+    k = round(8 + 2 * math.sqrt(n)) if k is None else k
     for rows in torch.arange(n, device=z.device).split(max(1, chunk // n)):
         bound = near_bound(z[rows, 0], z, k).flatten()
         for which in (bound.topk(min(64, len(bound))).indices, None): # the most promising, then all that may be farther
@@ -497,7 +501,7 @@ class HFS(Penalty):
         n_pairs:int=25, # of latents, at most
         product:str='full', # 'sampled': some combinations instead of all
         n_draws:int=100, # combinations, if they are sampled
-        chunk:int=2**22): # numbers held at a time in the search
+        chunk:int=2**18): # numbers held at a time in the search
         super().__init__()
         check_weights(gamma=gamma)
         if product not in ('full', 'sampled'): raise ValueError(f"product must be 'full' or 'sampled', got {product!r}")
