@@ -24,7 +24,7 @@ sys.path.insert(0, str(NBS))
 from conftest import SETTINGS, directives, set_kernel_env, skipped  # noqa: E402
 
 LIB = SETTINGS['lib_name']
-MAX_LINES, MAX_BYTES = 30, 700_000  # of an exported cell, of a notebook
+MAX_LINES, MAX_BYTES = 30, 600_000  # of an exported cell, of a notebook
 
 
 def notebooks():

@@ -8,13 +8,13 @@ __all__ = ['ball_colors', 'balls_options', 'balls_choices', 'official_files', 's
            'read_rows', 'take_rows', 'stored', 'cell_index', 'check_factors', 'per_factor', 'check_thresholds',
            'own_generator', 'split_frame', 'read_table', 'load_table', 'FactorDataset', 'describe', 'known_thresholds',
            'take', 'random_split', 'stack_items', 'draw_edges', 'prior_holes', 'prior_full', 'cell_prior', 'cell_table',
-           'grid_moments', 'sample_grid', 'random_rotation', 'RandomLinear', 'bend', 'unbend', 'RandomDiffeomorphism',
-           'draw_grid', 'check_cells', 'make_map', 'QuantizedGrid', 'grid_lines', 'draw_discs', 'between', 'balls_grid',
-           'balls_scm', 'balls_scalar', 'balls_block', 'check_balls', 'draw_balls', 'Balls', 'render_balls',
-           'choose_positions', 'unflatten', 'labels_at', 'midpoints', 'fill_images', 'write_progress', 'begun',
-           'CombinationDataset', 'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites',
-           'read_sprites', 'npy_header', 'sprite_stream', 'keep_rows', 'where_from', 'fetch', 'Shapes3D', 'read_labels',
-           'correlated_weights', 'draw_rows', 'ColorDigits']
+           'grid_moments', 'sample_grid', 'RandomLinear', 'bend', 'unbend', 'RandomDiffeomorphism', 'draw_grid',
+           'check_cells', 'make_map', 'QuantizedGrid', 'grid_lines', 'draw_discs', 'between', 'balls_grid', 'balls_scm',
+           'balls_scalar', 'balls_block', 'check_balls', 'draw_balls', 'Balls', 'render_balls', 'choose_positions',
+           'unflatten', 'labels_at', 'midpoints', 'fill_images', 'write_progress', 'begun', 'CombinationDataset',
+           'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites', 'read_sprites', 'npy_header',
+           'sprite_stream', 'keep_rows', 'where_from', 'fetch', 'Shapes3D', 'read_labels', 'correlated_weights',
+           'draw_rows', 'ColorDigits']
 
 # %% ../nbs/03_datasets.ipynb #c003
 import copy, hashlib, json, math, operator, os, zipfile, zlib
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from .models import random_rotation
 from .render import SHAPES3D_NAMES, SHAPES3D_SIZES, Shapes3DRenderer, hue_rgb
 
 # %% ../nbs/03_datasets.ipynb #c007
@@ -410,17 +411,7 @@ def sample_grid(
     factors = low + (high - low) * torch.rand(low.shape, generator=generator)
     return torch.minimum(factors, torch.nextafter(high, low)), cells
 
-# %% ../nbs/03_datasets.ipynb #c118
-def random_rotation(
-    dim:int,
-    generator:torch.Generator
-)->Tensor: # (dim, dim) float64, orthogonal with determinant +1
-    "A rotation drawn uniformly from all of them."
-    q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64, generator=generator))
-    q = q * r.diagonal().sign()
-    return torch.cat([q[:, :1] * torch.linalg.det(q).sign(), q[:, 1:]], 1)
-
-# %% ../nbs/03_datasets.ipynb #c123
+# %% ../nbs/03_datasets.ipynb #c122
 class RandomLinear:
     "A well-conditioned random matrix and its inverse."
     def __init__(self, dim:int, seed:int=0):
@@ -432,7 +423,7 @@ class RandomLinear:
     def inverse(self, x:Tensor)->Tensor: return torch.linalg.solve(self.matrix, x.double().T).T.to(x.dtype)
     __call__ = forward
 
-# %% ../nbs/03_datasets.ipynb #c128
+# %% ../nbs/03_datasets.ipynb #c127
 def bend(
     x:Tensor, # (..., dim)
     strength:float, # s >= 0; 0 changes nothing
@@ -441,7 +432,7 @@ def bend(
     "The element-wise monotone residual x + s tanh(2 x + b)."
     return x + strength * torch.tanh(2 * x + shift)
 
-# %% ../nbs/03_datasets.ipynb #c132
+# %% ../nbs/03_datasets.ipynb #c131
 @torch.no_grad()
 def unbend(
     y:Tensor, # (..., dim)
@@ -462,7 +453,7 @@ def unbend(
         x, worst = torch.where(going, torch.where(good, step, (low + high) / 2), x), error.abs()
     return x.expand_as(error)
 
-# %% ../nbs/03_datasets.ipynb #c137
+# %% ../nbs/03_datasets.ipynb #c136
 class RandomDiffeomorphism:
     "Rotations and monotone bends in turn, with an exact inverse."
     def __init__(self,
@@ -495,7 +486,7 @@ class RandomDiffeomorphism:
         for r, b in zip(self.rotations[-2::-1], self.shifts[::-1]): x = unbend(x, self.strength, b) @ r
         return x
 
-# %% ../nbs/03_datasets.ipynb #c144
+# %% ../nbs/03_datasets.ipynb #c143
 def draw_grid(
     n_cells, # number of cells of each axis
     support:str, dependence:float|None, # see `cell_prior`
@@ -508,7 +499,7 @@ def draw_grid(
         mean, cov = grid_moments(prior, edges)
         if support == 'full' or .45 <= cov[0, 1] / (cov[0, 0] * cov[1, 1]).sqrt() <= .75: return edges, prior, mean, cov
 
-# %% ../nbs/03_datasets.ipynb #c147
+# %% ../nbs/03_datasets.ipynb #c146
 def check_cells(n_cells, n_axes:int): # list of n_axes ints
     "One number of cells for each axis, all of them at least 1."
     cells = [operator.index(m) for m in ([n_cells] * n_axes if np.ndim(n_cells) == 0 else n_cells)]
@@ -523,7 +514,7 @@ def make_map(mixing:str, dim:int, strength:float, n_layers:int, seed:int): # a m
     if mixing == 'diffeomorphism': return RandomDiffeomorphism(dim, n_layers, strength, seed)
     raise ValueError(f"mixing must be 'none', 'linear' or 'diffeomorphism', got {mixing!r}")
 
-# %% ../nbs/03_datasets.ipynb #c151
+# %% ../nbs/03_datasets.ipynb #c150
 class QuantizedGrid(FactorDataset):
     "Factors that are uniform in the cells of a grid, seen through a smooth invertible mixing."
     def __init__(self,
@@ -555,7 +546,7 @@ class QuantizedGrid(FactorDataset):
         off = self.correlation[~torch.eye(len(self.mean), dtype=torch.bool)].abs()
         return f'{describe(self)}, support {self.support!r}, mixing {self.mixing!r}, largest correlation {max(off.tolist(), default=0):.2f}'
 
-# %% ../nbs/03_datasets.ipynb #c153
+# %% ../nbs/03_datasets.ipynb #c152
 def grid_lines(
     edges, # 2 tensors of cells + 1 edges
     points:int=200 # points a line
@@ -570,7 +561,7 @@ def grid_lines(
             lines.append((axis, value.item(), line))
     return lines
 
-# %% ../nbs/03_datasets.ipynb #c171
+# %% ../nbs/03_datasets.ipynb #c170
 ball_colors = torch.tensor([[2, 156, 154], [222, 100, 100], [149, 59, 123], [74, 114, 179]]).float()
 
 def draw_discs(
@@ -593,7 +584,7 @@ def draw_discs(
         x.copy_(canvas.round_())
     return out
 
-# %% ../nbs/03_datasets.ipynb #c180
+# %% ../nbs/03_datasets.ipynb #c179
 def between(u:Tensor, low, high)->Tensor: # u in [0, 1) -> [low, high), never rounded up to high
     "Uniform numbers moved to an interval."
     low, high = torch.as_tensor(low).float(), torch.as_tensor(high).float()
@@ -614,7 +605,7 @@ def balls_scm(n:int, rule:str|None, generator:torch.Generator)->Tensor: # (n, 4)
     x2, y2 = torch.where(upper, .1, .5), torch.where(upper, .5, .1)
     return torch.cat([first, torch.stack([between(u[:, 2], x2, x2 + .4), between(u[:, 3], y2, y2 + .4)], 1)], 1)
 
-# %% ../nbs/03_datasets.ipynb #c181
+# %% ../nbs/03_datasets.ipynb #c180
 def balls_scalar(n:int, support:str, generator:torch.Generator)->Tensor: # (n, 2) y1, y2
     "Heights of two balls that move on two vertical lines."
     u = torch.rand(n, 2, generator=generator)
@@ -634,7 +625,7 @@ def balls_block(n:int, rule:str|None, radius:float, generator:torch.Generator)->
         kept = torch.cat([kept, z[(z[:, :2] - z[:, 2:]).norm(dim=1) >= 2 * radius]])
     return kept[:n]
 
-# %% ../nbs/03_datasets.ipynb #c186
+# %% ../nbs/03_datasets.ipynb #c185
 balls_options = {'grid': ('dependence',), 'scm': ('rule',), 'scalar': ('support',), 'block': ('rule',)}
 balls_choices = {'rule': (None, 'linear', 'nonlinear'), 'support': ('square', 'L', 'disconnected', 'held_out')}
 
@@ -657,7 +648,7 @@ def draw_balls(n:int, variant:str, o:dict, radius:float, seed:int): # (n, k) lat
     jumps = {'square': None, 'held_out': None, 'L': [[.5], [.5]], 'disconnected': [[], [.25, .75]]}
     return balls_scalar(n, o['support'], gen), jumps[o['support']]
 
-# %% ../nbs/03_datasets.ipynb #c187
+# %% ../nbs/03_datasets.ipynb #c186
 class Balls(FactorDataset):
     "Two discs on white; their positions are the factors."
     def __init__(self,
@@ -687,7 +678,7 @@ class Balls(FactorDataset):
         return render_balls(torch.as_tensor(factors), self.variant, self.radius, self.size, self.snap)
     def __repr__(self): return f'{describe(self)}, variant {self.variant!r}, radius {self.radius}' + (', snapped to pixels' if self.snap else '')
 
-# %% ../nbs/03_datasets.ipynb #c188
+# %% ../nbs/03_datasets.ipynb #c187
 def render_balls(factors:Tensor, variant:str, radius:float, size:int, snap:bool)->Tensor: # (m, 3, size, size) uint8
     "Images of given latents of a variant."
     k = 2 if variant == 'scalar' else 4
@@ -696,7 +687,7 @@ def render_balls(factors:Tensor, variant:str, radius:float, size:int, snap:bool)
     if k == 2: factors = torch.stack([torch.full_like(factors[:, 0], .25), factors[:, 0], torch.full_like(factors[:, 0], .75), factors[:, 1]], 1)
     return draw_discs(factors.view(-1, 2, 2), radius, size, snap)
 
-# %% ../nbs/03_datasets.ipynb #c197
+# %% ../nbs/03_datasets.ipynb #c196
 def choose_positions(
     index, # None: all; n: so many drawn at random; (n,) flat numbers; (n, k) positions, also between the values
     sizes, # number of values of each factor
@@ -725,7 +716,7 @@ def unflatten(index:Tensor, sizes)->Tensor: # (n,) integers -> (n, k) float64 po
     if index.is_floating_point() or len(index) == 0 or index.min() < 0 or index.max() >= total: raise ValueError(f'flat numbers must be integers from 0 to {total - 1}, got {index.dtype} from {min(index.tolist(), default=None)} to {max(index.tolist(), default=None)}')
     return torch.stack(torch.unravel_index(index, tuple(sizes)), 1).double()
 
-# %% ../nbs/03_datasets.ipynb #c200
+# %% ../nbs/03_datasets.ipynb #c199
 def labels_at(
     positions:Tensor, # (n, k)
     values # k lists of increasing numbers
@@ -741,7 +732,7 @@ def midpoints(values): # k lists -> k lists, one shorter
     "Half-way between neighbouring values."
     return [[(a + b) / 2 for a, b in zip(v, v[1:])] for v in values]
 
-# %% ../nbs/03_datasets.ipynb #c205
+# %% ../nbs/03_datasets.ipynb #c204
 def fill_images(
     path, # .npy file to write
     n:int, # number of images
@@ -769,7 +760,7 @@ def write_progress(path:Path, state:dict)->None:
     part = Path(f'{path}.json.part')
     part.write_text(json.dumps(state)); part.replace(f'{path}.json')
 
-# %% ../nbs/03_datasets.ipynb #c206
+# %% ../nbs/03_datasets.ipynb #c205
 def begun(path:Path, n:int, shape, tag:str)->int: # how many images are there already
     "Check that a file is the one meant, if it exists."
     if path.suffix != '.npy': raise ValueError(f"the file of images must end in .npy, got '{path.name}'")
@@ -782,7 +773,7 @@ def begun(path:Path, n:int, shape, tag:str)->int: # how many images are there al
     if found != (n, *shape): raise ValueError(f'{path.name} should hold {(n, *shape)}, found {found}: delete it and call again')
     return state['done']
 
-# %% ../nbs/03_datasets.ipynb #c211
+# %% ../nbs/03_datasets.ipynb #c210
 class CombinationDataset(FactorDataset):
     "Images of all combinations of a few values of each factor; a subclass gives values and pictures."
     values, is_cyclic, image_shape = {}, {}, (1, 64, 64)
@@ -810,7 +801,7 @@ class CombinationDataset(FactorDataset):
         positions = choose_positions(index, cls.sizes(), seed)
         return cls(generate_images(cls, path, positions, progress), labels_at(positions, cls.values.values()), 'generated')
 
-# %% ../nbs/03_datasets.ipynb #c212
+# %% ../nbs/03_datasets.ipynb #c211
 def generate_images(
     cls, # a CombinationDataset
     path, # file or None
@@ -827,7 +818,7 @@ def generate_images(
     digest = hashlib.sha256(positions.numpy().tobytes()).hexdigest()[:12]
     return fill_images(path, len(positions), cls.image_shape, make, f'{cls.__name__} generated {digest}', progress=progress)
 
-# %% ../nbs/03_datasets.ipynb #c215
+# %% ../nbs/03_datasets.ipynb #c214
 def heart_edge(c:Tensor)->Tensor: # cos t -> v on the curve
     "Height of the heart's outline."
     return .6625 * (13 * c - 5 * (2 * c**2 - 1) - 2 * (4 * c**3 - 3 * c) - (8 * c**4 - 8 * c**2 + 1)) + 1.44
@@ -854,7 +845,7 @@ def draw_sprites(positions:Tensor)->Tensor: # (m, 5) positions -> (m, 1, 64, 64)
     for k in range(3): out[shape == k] = 255 * inside_sprite(k, u[shape == k], v[shape == k]).to(torch.uint8)
     return out[:, None]
 
-# %% ../nbs/03_datasets.ipynb #c217
+# %% ../nbs/03_datasets.ipynb #c216
 class DSprites(CombinationDataset):
     "Squares, ellipses and hearts in 6 scales, 40 orientations, 32 x 32 positions; orientation is cyclic."
     values = {'shape': [0., 1., 2.], 'scale': [.5 + k / 10 for k in range(6)], 'orientation': [2 * math.pi * k / 39 for k in range(40)],
@@ -880,7 +871,7 @@ class DSprites(CombinationDataset):
             x = keep_rows(sprite_stream(path, images), n, rows)
         return cls(x, labels[rows], f'from {Path(path).name}')
 
-# %% ../nbs/03_datasets.ipynb #c218
+# %% ../nbs/03_datasets.ipynb #c217
 def read_sprites(path): # (n, 5) labels, (n, h, w) shape of the images
     "Labels and shape of the images in an archive of sprites."
     path, need = Path(path), ['imgs', 'latents_classes', 'latents_values']
@@ -902,7 +893,7 @@ def npy_header(stream): # shape and dtype
     if fortran: raise ValueError('the images are stored column by column')
     return shape, dtype
 
-# %% ../nbs/03_datasets.ipynb #c219
+# %% ../nbs/03_datasets.ipynb #c218
 def sprite_stream(path, shape): # make(lo, hi) -> (hi - lo, 1, 64, 64) uint8, 0 or 255
     "Images of an archive, chunk after chunk; going back starts again from the beginning."
     state, each = {}, math.prod(shape[1:])
@@ -927,7 +918,7 @@ def keep_rows(make, n:int, rows:Tensor, chunk:int=1000)->Tensor: # (len(rows), .
         found.append(x[rows[order][(rows[order] >= lo) & (rows[order] < lo + chunk)] - lo])
     return torch.cat(found)[order.argsort()]
 
-# %% ../nbs/03_datasets.ipynb #c222
+# %% ../nbs/03_datasets.ipynb #c221
 official_files = {
     'shapes3d': dict(file='3dshapes.h5', url='https://storage.googleapis.com/3d-shapes/3dshapes.h5', md5='099a2078d58cec4daad0702c55d06868', size=267_573_662, instead='Shapes3D.generate(...)'),
     'dsprites': dict(file='dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz', md5='7da33b31b13a06f4b04a70402ce90c2e', size=None, instead='DSprites.generate(...)',
@@ -938,7 +929,7 @@ def where_from(name:str)->str:
     o = official_files[name]
     return f"the official file is {o['url']} (fetch({name!r}) gets it); without it, {o['instead']} makes images of the same factors"
 
-# %% ../nbs/03_datasets.ipynb #c223
+# %% ../nbs/03_datasets.ipynb #c222
 def fetch(
     name:str, # 'shapes3d' or 'dsprites'
     root=None, # folder with a local copy, or to store it in; default: pooch's cache folder
@@ -958,7 +949,7 @@ def fetch(
     try: return Path(store.fetch(o['file'], progressbar=progress))
     except Exception as e: raise RuntimeError(f"could not fetch {o['file']} ({e}); {where_from(name)}") from e
 
-# %% ../nbs/03_datasets.ipynb #c235
+# %% ../nbs/03_datasets.ipynb #c234
 class Shapes3D(CombinationDataset):
     "A room with one object: 10 x 10 x 10 hues, 8 scales, 4 shapes, 15 orientations; hues are cyclic."
     values = dict(zip(SHAPES3D_NAMES, [[k / 10 for k in range(10)]] * 3 + [[.75 + k / 14 for k in range(8)], [0., 1., 2., 3.], [-30 + k * 60 / 14 for k in range(15)]]))
@@ -982,7 +973,7 @@ class Shapes3D(CombinationDataset):
         data = cls(images, labels, f'from {Path(path).name}')
         return data if index is None else data.subset(unflatten(torch.as_tensor(index), (len(data),))[:, 0].long())
 
-# %% ../nbs/03_datasets.ipynb #c236
+# %% ../nbs/03_datasets.ipynb #c235
 def read_labels(path)->Tensor: # (n, 6) float64
     "Labels of a file of 3D Shapes, checked against the values they may have."
     path = Path(path)
@@ -994,7 +985,7 @@ def read_labels(path)->Tensor: # (n, 6) float64
         if column.min() < values[0] - 1e-6 or column.max() > values[-1] + 1e-6: raise ValueError(f'labels of {name} must lie in [{values[0]:g}, {values[-1]:g}], got {column.min():g} to {column.max():g} in {path.name}')
     return labels
 
-# %% ../nbs/03_datasets.ipynb #c247
+# %% ../nbs/03_datasets.ipynb #c246
 shapes3d_pairs = {
     'none': [], 'single_1': [('floor_hue', 'wall_hue')], 'single_2': [('shape', 'scale')], 'single_3': [('shape', 'wall_hue')],
     'double_1': [('scale', 'floor_hue'), ('shape', 'wall_hue')], 'double_2': [('scale', 'shape'), ('floor_hue', 'wall_hue')],
@@ -1003,7 +994,7 @@ shapes3d_pairs = {
     'conf_1': [('shape', o) for o in SHAPES3D_NAMES if o != 'shape'], 'conf_2': [('wall_hue', o) for o in SHAPES3D_NAMES if o != 'wall_hue']}
 shapes3d_pairs |= {k: shapes3d_pairs[f'{k}_1'] for k in ('single', 'double', 'triple', 'conf')}
 
-# %% ../nbs/03_datasets.ipynb #c248
+# %% ../nbs/03_datasets.ipynb #c247
 def correlated_weights(
     data, # FactorDataset with factors
     pairs='single', # pairs of factor names, or a key of `shapes3d_pairs`: 'none', 'single', 'double', 'triple', 'conf', also with _1, _2
@@ -1030,7 +1021,7 @@ def draw_rows(
     "Rows drawn by their weights."
     return torch.multinomial(weights, n, replacement=True, generator=own_generator(seed, 'rows'))
 
-# %% ../nbs/03_datasets.ipynb #c253
+# %% ../nbs/03_datasets.ipynb #c252
 class ColorDigits(FactorDataset):
     "Handwritten digits in colours that depend on their class."
     def __init__(self,

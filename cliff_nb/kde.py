@@ -73,9 +73,9 @@ def check_sigma(
     for s in sigma if many else [sigma]:
         if not (isinstance(s, (int, float)) and math.isfinite(s) and s > 0): raise ValueError(f'sigma must be a finite number > 0, got {s!r}')
 
-def scale_of(sigma, z: Tensor): # -> the number, or a tensor (d,) like z
+def scale_of(sigma, z: Tensor, tail=()): # -> the number, or a tensor (d, *tail) like z; tail: ones, to broadcast over what follows d
     "A bandwidth, or one for each coordinate, ready to calculate with."
-    return z.new_tensor(sigma) if isinstance(sigma, (list, tuple)) else sigma
+    return z.new_tensor(sigma).view(-1, *tail) if isinstance(sigma, (list, tuple)) else sigma
 
 # %% ../nbs/00_kde.ipynb #c031
 def kernels(
@@ -85,8 +85,7 @@ def kernels(
 )->tuple[Tensor, Tensor]: # distances u in units of sigma and kernels N(u sigma; sigma^2), each (n, d, K)
     "All kernels of a batch at once."
     at = at.expand(z.shape[1], -1) if at.ndim == 1 else at.T
-    u, sigma = at - z[:, :, None], scale_of(sigma, z)
-    sigma = sigma[:, None] if isinstance(sigma, Tensor) else sigma
+    u, sigma = at - z[:, :, None], scale_of(sigma, z, (1,))
     return u / sigma, gaussian(u, sigma)
 
 # %% ../nbs/00_kde.ipynb #c060
@@ -100,9 +99,9 @@ def window(
     half = math.ceil(reach(z.dtype) * (max(sigma) if isinstance(sigma, (list, tuple)) else sigma) / spacing)
     width = min(2 * half + 1, len(grid))
     start = ((z - grid[0]) / spacing).round_().nan_to_num_().sub_(half).clamp_(0, len(grid) - width).long()
-    k, s, mid = torch.arange(width, device=z.device), scale_of(sigma, z), width // 2
-    far = (grid[start + mid] - z).div_(s)[..., None] # of the middle of the window
-    return start[..., None] + k, far + (k - mid).to(z.dtype) * (spacing / (s[:, None] if isinstance(s, Tensor) else s))
+    k, mid = torch.arange(width, device=z.device), width // 2
+    far = (grid[start + mid] - z).div_(scale_of(sigma, z))[..., None] # of the middle of the window
+    return start[..., None] + k, far + (k - mid).to(z.dtype) * (spacing / scale_of(sigma, z, (1,)))
 
 # %% ../nbs/00_kde.ipynb #c063
 def pieces(n:int, columns:int): # slices of rows with about 2^18 numbers each
@@ -127,7 +126,7 @@ class KernelSum(torch.autograd.Function):
     "sum_l kappa(a_k - z_li) for all coordinates i and grid points k, (d, K); `slope` chooses the kernel's derivative."
     @staticmethod
     def forward(ctx, z, grid, sigma, slope):
-        s = scale_of(sigma, z); s = s[:, None] if isinstance(s, Tensor) else s
+        s = scale_of(sigma, z, (1,))
         ctx.save_for_backward(z, grid); ctx.sigma, ctx.slope = sigma, slope
         ctx.factor = 1 / (-s**2 if slope else s) / math.sqrt(2 * math.pi)
         out = z.new_zeros(z.shape[1] * len(grid)); A = scratch(z, len(out))
@@ -158,8 +157,7 @@ def slopes_of(z, grid, sigma, A): # one piece (c, d), scratch -> A (c, d K) = u 
 
 def near_of(z, points, sigma): # one piece (c, d), (M, d) -> bell (c, d, M), its derivative in z times sigma
     "Kernels at the conditioning points, up to a constant."
-    s = scale_of(sigma, z)
-    v = (points.T - z[:, :, None]) / (s[:, None] if isinstance(s, Tensor) else s)
+    v = (points.T - z[:, :, None]) / scale_of(sigma, z, (1,))
     k = bell(v)
     return k, v.mul_(k)
 
@@ -265,8 +263,7 @@ def cliff_fields(
 )->tuple[Tensor, Tensor]: # `density_grad` (d, K) and `conditional_grad` (d, d, M, K), or (P, M, K) of the pairs
     "Both derivatives from one product."
     z = check_latents(z); check_sigma(sigma, z.shape[1]); points = check_points(points, z)
-    s, at = scale_of(sigma, z), as_grid(grid, z)
-    s = s[:, None] if isinstance(s, Tensor) else z.new_full((1, 1), s)
+    s, at = torch.as_tensor(scale_of(sigma, z, (1,)), dtype=z.dtype, device=z.device).view(-1, 1), as_grid(grid, z)
     slope = -1 / (s.square() * math.sqrt(2 * math.pi)) # the constant of a slope, of each coordinate or of all
     if pairs is None: slopes, joint, total = JointSum.apply(z, points, at, sigma)
     else: slopes, joint, total = PairSum.apply(z, points, at, sigma, *pairs.T)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EPS', 'entropy', 'jsd', 'normalise', 'bandwidth', 'look_at', 'spread', 'univariate', 'Motion', 'draw_rows', 'motion',
-           'bivariate', 'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'mean_penalty', 'Schedule',
-           'read_sigma', 'Queue', 'draw_pairs', 'CliffOptions', 'CliffLoss', 'IOSSTerms', 'IOSS', 'gather_batch',
-           'cached_backward', 'gaussian_kl', 'CodePenalty', 'KLTerms', 'BetaVAE', 'GapTerms', 'AnnealedVAE',
-           'shuffle_columns', 'discriminator', 'misjudgement', 'FactorTerms', 'FactorVAE', 'log_normal', 'log_shares',
-           'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound', 'emptiest', 'sample_pairs',
-           'HFSTerms', 'HFS', 'PairTerms', 'PairwiseIOSS']
+           'bivariate', 'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'over_draws',
+           'mean_penalty', 'Schedule', 'read_sigma', 'Queue', 'draw_pairs', 'CliffOptions', 'CliffLoss', 'IOSSTerms',
+           'IOSS', 'gather_batch', 'cached_backward', 'gaussian_kl', 'CodePenalty', 'KLTerms', 'BetaVAE', 'GapTerms',
+           'AnnealedVAE', 'shuffle_columns', 'discriminator', 'misjudgement', 'FactorTerms', 'FactorVAE', 'log_normal',
+           'log_shares', 'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound', 'emptiest',
+           'sample_pairs', 'HFSTerms', 'HFS', 'PairTerms', 'PairwiseIOSS']
 
 # %% ../nbs/01_losses.ipynb #c003
 import math
@@ -196,6 +196,21 @@ class CliffTerms(NamedTuple):
 
 # %% ../nbs/01_losses.ipynb #c050
 @torch.no_grad()
+def over_draws(
+    penalty: Penalty, # is reseeded
+    seen, # what it sees: latents, or a whole code
+    draws:int=4 # how often the penalty draws its points
+)->float: # the weighted penalty
+    "The penalty in evaluation mode, averaged over fixed draws."
+    total, training = 0., penalty.training
+    penalty.eval()
+    try:
+        for k in range(draws):
+            penalty.reseed(0, 2**40 + k)
+            total += float(penalty(seen)) / draws
+    finally: penalty.train(training)
+    return total
+
 def mean_penalty(
     penalty: Penalty, # is reseeded
     z: Tensor, # (n, d) latents
@@ -203,15 +218,7 @@ def mean_penalty(
     draws:int=4 # how often the penalty draws its points
 )->float: # the weighted penalty; comparable between latents of the same samples
     "The penalty on fixed rows, averaged over fixed draws."
-    part = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[:n].to(z.device)]
-    total, training = 0., penalty.training
-    penalty.eval()
-    try:
-        for k in range(draws):
-            penalty.reseed(0, 2**40 + k)
-            total += float(penalty(part)) / draws
-    finally: penalty.train(training)
-    return total
+    return over_draws(penalty, z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[:n].to(z.device)], draws)
 
 # %% ../nbs/01_losses.ipynb #c054
 class Schedule(NamedTuple):
@@ -428,10 +435,7 @@ class AnnealedVAE(CodePenalty):
         super().__init__()
         check_weights(gamma=gamma, capacity=capacity)
         if steps < 1: raise ValueError(f'steps must be >= 1, got {steps}')
-        self.capacity, self.steps, self.step, self.weights = capacity, steps, 0, GapTerms(gamma)
-
-    def reseed(self, seed:int, step:int)->None:
-        super().reseed(seed, step); self.step = step
+        self.capacity, self.steps, self.weights = capacity, steps, GapTerms(gamma)
 
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->GapTerms: # (n, d) each
         return GapTerms((gaussian_kl(mean, log_var) - self.capacity * min(1., self.step / self.steps)).abs())

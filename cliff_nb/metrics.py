@@ -25,7 +25,7 @@ import torch
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from .losses import mean_penalty
-from .models import InvertibleMap
+from .models import InvertibleMap, as_float
 
 # %% ../nbs/04_metrics.ipynb #c007
 def as_matrix(
@@ -801,7 +801,7 @@ def oracle_gap(
 def some_observations(x, rows:np.ndarray)->torch.Tensor: # x tensor, array, memory map or h5 data set; sorted row numbers -> float32
     "Rows of the observations, as a model wants them."
     part = torch.as_tensor(x[rows] if isinstance(x, torch.Tensor) else np.asarray(x[rows]))
-    return part.float() / 255 if part.dtype == torch.uint8 else part.float()
+    return as_float(part).float()
 
 def reconstruction(model, x:torch.Tensor, x_hat:torch.Tensor)->float: # 0: perfect; 1: as bad as the mean
     "The model's own error if it has one, else squared error over the variance of this batch."

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from .kde import check_latents
+from .losses import gather_batch
 
 # %% ../nbs/02_models.ipynb #c007
 @contextmanager
@@ -31,22 +31,13 @@ def own_random(seed:int):
     finally: torch.random.set_rng_state(state)
 
 # %% ../nbs/02_models.ipynb #c012
-class _SumOver(torch.autograd.Function):
-    "A sum over the processes, with gradients."
-    @staticmethod
-    def forward(ctx, t): out = t.clone(); dist.all_reduce(out); return out
-    @staticmethod
-    def backward(ctx, up): up = up.clone(memory_format=torch.contiguous_format); dist.all_reduce(up); return up
-
 def moments(
     z: Tensor # (n, d) latents of this process
 )->tuple[Tensor, Tensor]: # mean and biased variance (d,) of the latents of all processes
     "Mean and variance of a whole batch."
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        mean = z.mean(0); return mean, (z - mean).square().mean(0)
-    n = _SumOver.apply(z.new_tensor(float(len(z))))
-    mean = _SumOver.apply(z.sum(0)) / n
-    return mean, _SumOver.apply((z - mean).square().sum(0)) / n
+    z = gather_batch(z)
+    mean = z.mean(0)
+    return mean, (z - mean).square().mean(0)
 
 # %% ../nbs/02_models.ipynb #c013
 class Standardize(nn.Module):
@@ -494,12 +485,12 @@ class Whiten(nn.Module):
     def inverse(self, white: Tensor)->Tensor: return white @ self.back + self.mean
 
 # %% ../nbs/02_models.ipynb #c095
-def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d), uniform, determinant 1
+def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d) float64, uniform, determinant 1
     "A rotation drawn uniformly (QR of a normal matrix, signs fixed)."
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
     q = q * r.diagonal().sign()
     q[:, 0] *= q.det().sign()
-    return q.float()
+    return q
 
 def start_rotation(
     white: Tensor, # (n, d) whitened observations
@@ -508,7 +499,7 @@ def start_rotation(
     "The rotation that a restart begins from."
     d = white.shape[1]
     if restart == 0 or d == 1: return torch.eye(d)
-    if restart > 1: return random_rotation(d, torch.Generator().manual_seed(1_000_003 * seed + restart))
+    if restart > 1: return random_rotation(d, torch.Generator().manual_seed(1_000_003 * seed + restart)).float()
     import warnings
     from sklearn.decomposition import FastICA
     with warnings.catch_warnings():

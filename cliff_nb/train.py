@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from .datasets import FactorDataset
-from .losses import Penalty, gather_batch, mean_penalty
-from .models import Code, LatentModel, as_float, check_unit, some_rows, strain, take_rows
+from .losses import Penalty, gather_batch, mean_penalty, over_draws
+from .models import Code, LatentModel, as_float, some_rows, strain, take_rows
 
 # %% ../nbs/05_train.ipynb #c007
 class Batches:
@@ -279,10 +279,9 @@ def codes(
 # %% ../nbs/05_train.ipynb #c040
 def check_images(x, n_latents:int): # (n, c, h, w) images; the same
     "Refuse images that cannot be trained on."
-    sample = as_float(take_rows(x, some_rows(len(x), 500))) if holds_bytes(x) else x
     pixels = math.prod(x.shape[1:])
     if n_latents > pixels: raise ValueError(f'{n_latents} latents were asked for, but the images have only {pixels} numbers')
-    check_unit(sample)
+    sample = take_rows(x, some_rows(len(x), 500)) if holds_bytes(x) else x
     if (sample == sample[:1]).all(): raise ValueError('all images of the data are the same: there is nothing to learn')
     return x
 
@@ -401,11 +400,7 @@ def mean_misfit(module: Disentangler, x, sample: Tensor)->float: # observations,
 def expected_penalty(penalty, code: Code, n:int=2000, draws:int=4)->float: # rows to use of a whole Code
     "The weighted penalty on fixed rows, averaged over fixed draws."
     if getattr(penalty, 'on', 'latents') == 'latents': return mean_penalty(penalty, code.z)
-    part, total = code.each(lambda t: t[some_rows(len(t), n)]), 0.
-    for k in range(draws):
-        penalty.reseed(0, 2**40 + k)
-        total += float(penalty(part)) / draws
-    return total
+    return over_draws(penalty, code.each(lambda t: t[some_rows(len(t), n)]), draws)
 
 @torch.no_grad()
 def selection_loss(
