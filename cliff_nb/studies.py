@@ -17,6 +17,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 import numpy as np
@@ -111,9 +112,15 @@ def trials_of(study: optuna.Study, *states)->list: # of frozen trials
     "Trials in some states, in the order of their numbers."
     return study.get_trials(deepcopy=False, states=states)
 
-def revive(study: optuna.Study)->None:
+def revive(study: optuna.Study, heartbeat:int)->None: # as in `open_study`
     "Put the trials of dead workers back into the queue."
-    with hushed(): optuna.storages.fail_stale_trials(study)
+    late = datetime.now() - timedelta(seconds=4 * heartbeat)
+    with hushed():
+        optuna.storages.fail_stale_trials(study)
+        for t in trials_of(study, TrialState.RUNNING): # drawn by a worker that died before its first heartbeat
+            if 'begun' not in t.user_attrs and t.datetime_start < late:
+                study.tell(t.number, state=TrialState.FAIL)
+                study.enqueue_trial({}, user_attrs=dict(t.user_attrs))
 
 # %% ../nbs/09_studies.ipynb #c017
 ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
@@ -139,7 +146,7 @@ def objective(study: optuna.Study, run, work): # -> a function for `optimize`; r
     "What a worker does with a trial."
     def compute(trial):
         if dropped(study, trial): raise optuna.TrialPruned
-        start = time.perf_counter()
+        trial.set_user_attr('begun', True); start = time.perf_counter()
         try: values = run(trial.user_attrs['trial'], work)
         except FloatingPointError: values = {'failed': 1.}
         except Exception as e: trial.set_user_attr('error', f'{type(e).__name__}: {e}'); raise
@@ -221,7 +228,7 @@ def run_study(
     study.work.mkdir(parents=True, exist_ok=True)
     url = storage or study.url
     queue = open_study(url, study.name, heartbeat, os.getpid())
-    collect(study, queue); revive(queue)
+    collect(study, queue); revive(queue, heartbeat)
     total = len({key_of(t) for t in study.trials})
     enqueue(queue, study.trials, keys_in(read_rows(study.file)))
     with tqdm(total=total, initial=total - sum(left(study, queue)), desc=study.name, disable=not progress) as bar:
@@ -229,7 +236,8 @@ def run_study(
             for _ in rounds(todo[0], workers, (url, study.name, heartbeat, study.run, study.work, workers > 1)):
                 collect(study, queue)
                 bar.n = total - sum(left(study, queue)); bar.refresh()
-            if not left(study, queue)[0]: revive(queue) if todo[0] else time.sleep(heartbeat / 2) or revive(queue)
+            if not todo[0]: time.sleep(heartbeat / 2)
+            revive(queue, heartbeat)
     collect(study, queue); complain(study, queue)
     return study.rows()
 
@@ -238,7 +246,7 @@ def rounds(n:int, workers:int, args): # -> an iterator; args: of `work_once`
     try: yield from Parallel(n_jobs=workers, return_as='generator_unordered')(delayed(work_once)(*args) for _ in range(n))
     except BrokenProcessPool: yield
 
-# %% ../nbs/09_studies.ipynb #c035
+# %% ../nbs/09_studies.ipynb #c037
 def summary(
     rows: pd.DataFrame, # of a study
     metric:str='mcc.pearson',
@@ -267,13 +275,13 @@ def versus(
         out.append(dict(rival=rival, n=len(both), difference=d.mean, low=d.low, high=d.high))
     return pd.DataFrame(out).sort_values('difference', ignore_index=True)
 
-# %% ../nbs/09_studies.ipynb #c038
+# %% ../nbs/09_studies.ipynb #c040
 def freshness(rows: pd.DataFrame)->str:
     "One sentence on which code computed the rows."
     same = (rows.digest == code_digest()).mean()
     return 'All rows were computed with the code as it is now.' if same == 1 else f'{100 * (1 - same):.0f} % of the rows were computed with another version of the code.'
 
-# %% ../nbs/09_studies.ipynb #c042
+# %% ../nbs/09_studies.ipynb #c044
 def best_candidates(
     rows: pd.DataFrame, # of a tuning study, whose methods are called 'name #0', 'name #1', ...
     metric:str='mcc.pearson'
