@@ -11,10 +11,10 @@ __all__ = ['ball_colors', 'balls_options', 'balls_choices', 'official_files', 's
            'grid_moments', 'sample_grid', 'RandomLinear', 'bend', 'unbend', 'RandomDiffeomorphism', 'draw_grid',
            'check_cells', 'make_map', 'QuantizedGrid', 'grid_lines', 'draw_discs', 'between', 'balls_grid', 'balls_scm',
            'balls_scalar', 'balls_block', 'check_balls', 'draw_balls', 'Balls', 'render_balls', 'choose_positions',
-           'unflatten', 'labels_at', 'midpoints', 'fill_images', 'write_progress', 'begun', 'CombinationDataset',
-           'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites', 'read_sprites', 'npy_header',
-           'sprite_stream', 'keep_rows', 'where_from', 'fetch', 'Shapes3D', 'read_labels', 'correlated_weights',
-           'draw_rows', 'ColorDigits']
+           'unflatten', 'labels_at', 'midpoints', 'fill_images', 'write_rows', 'write_progress', 'begun',
+           'CombinationDataset', 'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites',
+           'read_sprites', 'npy_header', 'sprite_stream', 'keep_rows', 'where_from', 'fetch', 'Shapes3D', 'read_labels',
+           'correlated_weights', 'draw_rows', 'ColorDigits']
 
 # %% ../nbs/03_datasets.ipynb #c003
 import copy, hashlib, json, math, operator, os, zipfile, zlib
@@ -127,13 +127,15 @@ class StoredImages:
     def __len__(self): return len(self.rows)
     def __repr__(self): return f'StoredImages({tuple(self.shape)} in {self.path.name})'
     def __getstate__(self): return {**self.__dict__, 'opened': None}
-    def open(self): # the array in the file
-        if self.opened is None or self.opened[0] != os.getpid(): self.opened = os.getpid(), open_images(self.path, self.key)
-        return self.opened[1]
+    def open(self, rows:int=0): # the array in the file, of which so many rows are wanted now
+        pid, a, seen = self.opened or (None, None, 0)
+        if pid != os.getpid() or (seen > 10_000 and self.key is None): a, seen = open_images(self.path, self.key), 0
+        self.opened = os.getpid(), a, seen + rows
+        return a
     def take(self, rows): return take_rows(self, rows)
     def __getitem__(self, i): # (c, h, w) for one index, else (m, c, h, w)
         rows = self.rows[i]
-        x = read_rows(self.open(), rows.reshape(-1).numpy())
+        x = read_rows(self.open(rows.numel()), rows.reshape(-1).numpy())
         if self.channels_last: x = x.permute(0, 3, 1, 2).contiguous()
         return x[0] if rows.ndim == 0 else x
 
@@ -747,13 +749,18 @@ def fill_images(
     done = begun(path, n, shape, tag)
     if done < n:
         from tqdm import tqdm
-        out = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.uint8, None if done else (n, *shape))
+        if not done: np.lib.format.open_memmap(path, 'w+', np.uint8, (n, *shape))
         with tqdm(total=n, initial=done, disable=not progress, unit=' images', desc=path.name) as bar:
             for lo in range(done, n, chunk):
                 hi = min(lo + chunk, n)
-                out[lo:hi] = make(lo, hi)
-                out.flush(); write_progress(path, dict(done=hi, n=n, tag=tag)); bar.update(hi - lo)
+                write_rows(path, lo, make(lo, hi)); write_progress(path, dict(done=hi, n=n, tag=tag)); bar.update(hi - lo)
     return StoredImages(path)
+
+def write_rows(path:Path, lo:int, images)->None: # from row `lo` on; the map is closed again, so its pages do not pile up
+    "Put images into a file, on the disk when this returns."
+    out = np.lib.format.open_memmap(path, 'r+')
+    out[lo:lo + len(images)] = images
+    out.flush()
 
 def write_progress(path:Path, state:dict)->None:
     "Replace the file beside `path` in one step."

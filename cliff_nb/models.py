@@ -6,9 +6,9 @@
 __all__ = ['ERRORS', 'LOG_VAR_RANGE', 'own_random', 'moments', 'Standardize', 'perceptron', 'MLPEncoder', 'MLPDecoder',
            'as_float', 'take_rows', 'some_rows', 'check_unit', 'image_moments', 'Code', 'check_observations', 'Scaled',
            'LatentModel', 'usual_encoder', 'usual_decoder', 'CodingModel', 'AutoEncoder', 'VAE', 'conv_depth', 'follow',
-           'ConvEncoder', 'ConvDecoder', 'check_blocks', 'AdditiveDecoder', 'straight_through', 'QuantizedLatents',
-           'FiniteScalar', 'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation',
-           'start_rotation', 'InvertibleMap', 'strain']
+           'ConvEncoder', 'ConvDecoder', 'check_blocks', 'block_widths', 'AdditiveDecoder', 'straight_through',
+           'QuantizedLatents', 'FiniteScalar', 'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten',
+           'random_rotation', 'start_rotation', 'InvertibleMap', 'strain']
 
 # %% ../nbs/02_models.ipynb #c003
 import math
@@ -101,7 +101,7 @@ def some_rows(n:int, size:int)->Tensor: # (min(n, size),) sorted row numbers
 def check_unit(x: Tensor)->Tensor: # the same
     "Refuse images that are not in [0, 1]."
     lo, hi = x.min().item(), x.max().item()
-    if not (lo >= 0 and hi <= 1): raise ValueError(f'images must be bytes, or numbers in [0, 1], got numbers from {lo:.4} to {hi:.4}: scale them first')
+    if not (lo >= 0 and hi <= 1): raise ValueError(f'float images must lie in [0, 1], got {lo:g} to {hi:g}: divide them by their largest possible value, or give bytes as uint8')
     return x
 
 def image_moments(
@@ -318,24 +318,40 @@ def check_blocks(n_latents:int, blocks)->list: # blocks: None (one a latent), th
     if not all(blocks) or sorted(sum(blocks, [])) != list(range(n_latents)): raise ValueError(f'blocks must hold every latent from 0 to {n_latents - 1} exactly once, got {blocks}')
     return blocks
 
+def block_widths(n_blocks:int, shape)->tuple[list, int]: # shape: c or (c, h, w); widths of one block's decoder: channels, dense layers
+    "Widths with which the decoders of all blocks together cost about what one decoder does."
+    narrow = lambda width: max(8, 8 * int(width / 8 / math.sqrt(n_blocks)))
+    if isinstance(shape, int): return [], narrow(64)
+    first, *rest = (32, 32, 64, 64)[-conv_depth(shape):]
+    return [max(4, 4 * round(first / 4 / n_blocks)), *map(narrow, rest)], narrow(256)
+
+# %% ../nbs/02_models.ipynb #c068
 class AdditiveDecoder(nn.Module):
     "The sum of one decoder a block of latents."
     def __init__(self, n_latents:int, shape, blocks=None, make=None, norm:bool=False): # shape: c or (c, h, w); make(size of a block): its decoder
         super().__init__()
         self.blocks = check_blocks(n_latents, blocks)
-        narrow = lambda width: max(8, 8 * round(width / 8 / math.sqrt(len(self.blocks))))
-        if make is None and isinstance(shape, int): make = lambda d: MLPDecoder(d, shape, (narrow(64),) * 3)
-        elif make is None: make = lambda d: ConvDecoder(d, shape, norm, [narrow(c) for c in (32, 32, 64, 64)], narrow(256))
+        channels, dense = block_widths(len(self.blocks), shape) if make is None else (None, None)
+        if make is None and isinstance(shape, int): make = lambda d: MLPDecoder(d, shape, (dense,) * 3)
+        elif make is None: make = lambda d: ConvDecoder(d, shape, norm, channels, dense)
         self.decoders = nn.ModuleList([make(len(b)) for b in self.blocks])
 
     def parts(self, z: Tensor)->list: # of observations, one a block
         "What every block adds."
         return [g(z[:, b]) for g, b in zip(self.decoders, self.blocks)]
 
-    def forward(self, z: Tensor)->Tensor: return torch.stack(self.parts(z)).sum(0)
+    def forward(self, z: Tensor)->Tensor: # the sum of `parts`; convolutional decoders share the work of the last layer
+        if not all(isinstance(g, ConvDecoder) for g in self.decoders): return torch.stack(self.parts(z)).sum(0)
+        hidden, last = [], [g[-1] for g in self.decoders]
+        for g, b in zip(self.decoders, self.blocks):
+            h = z[:, b]
+            for layer in list(g)[:-1]: h = layer(h)
+            hidden.append(h)
+        bias = torch.stack([m.bias for m in last]).sum(0)
+        return F.conv_transpose2d(torch.cat(hidden, 1), torch.cat([m.weight for m in last]), bias, last[0].stride, last[0].padding)
     def extra_repr(self): return f'blocks={self.blocks}'
 
-# %% ../nbs/02_models.ipynb #c073
+# %% ../nbs/02_models.ipynb #c077
 def straight_through(c: Tensor, q: Tensor)->Tensor: # continuous, quantized; the value of q, the gradient to c
     "The value of one and the gradient of the other."
     return q.detach() + (c - c.detach())
@@ -361,7 +377,7 @@ class QuantizedLatents(nn.Module):
 
     def extra_repr(self): return f'values={tuple(self.values.shape)}, weights={self.own_weights}'
 
-# %% ../nbs/02_models.ipynb #c074
+# %% ../nbs/02_models.ipynb #c078
 class FiniteScalar(nn.Module):
     "Every latent takes the nearest of evenly spaced values in [-1, 1], after a tanh (FSQ)."
     def __init__(self, n_values:int=12):
@@ -374,7 +390,7 @@ class FiniteScalar(nn.Module):
     def terms(self, c: Tensor)->dict: return {}
     def extra_repr(self): return f'n_values={self.n_values}'
 
-# %% ../nbs/02_models.ipynb #c078
+# %% ../nbs/02_models.ipynb #c082
 class QuantizedAutoEncoder(AutoEncoder):
     "An autoencoder whose latents take few values."
     def __init__(self, n_columns, n_latents:int, bottleneck=None, **options): # bottleneck: QuantizedLatents (default), FiniteScalar; options of AutoEncoder
@@ -391,7 +407,7 @@ class QuantizedAutoEncoder(AutoEncoder):
     def own_terms(self, code: Code)->dict: return self.bottleneck.terms(code.mean)
     def values(self, x: Tensor)->Tensor: return self.bottleneck.index(self.encoded(x)) # (n, d) int64, which value each latent takes
 
-# %% ../nbs/02_models.ipynb #c082
+# %% ../nbs/02_models.ipynb #c086
 class Rotations(nn.Module):
     "`size` learned rotations of R^d, all the identity at the start."
     def __init__(self, size:int, d:int):
@@ -402,7 +418,7 @@ class Rotations(nn.Module):
     def forward(self)->Tensor: # (size, d, d), each with R @ R.T = 1 and determinant 1
         return torch.matrix_exp(self.angles - self.angles.mT)
 
-# %% ../nbs/02_models.ipynb #c085
+# %% ../nbs/02_models.ipynb #c089
 class Coupling(nn.Module):
     "Scale and shift some coordinates by smooth functions of the others."
     def __init__(self, d:int, width:int, flip:bool, max_log_scale:float=1.):
@@ -432,7 +448,7 @@ class Coupling(nn.Module):
         log_scale, shift = self.amounts(z)
         return self.join(z, (z[:, self.move] - shift) * (-log_scale).exp())
 
-# %% ../nbs/02_models.ipynb #c088
+# %% ../nbs/02_models.ipynb #c092
 class Monotone(nn.Module):
     "A rising function of each coordinate, made of straight pieces; the average slope is 1."
     def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=60.): # pieces, from -span to span; gain of the learning rate
@@ -462,7 +478,7 @@ class Monotone(nn.Module):
         i = (torch.searchsorted(left.T.contiguous(), y.T.contiguous(), right=True).T - 1).clamp(0, self.size - 1)
         return i * self.width - self.span + (y - left.gather(0, i)) / slope.gather(0, i)
 
-# %% ../nbs/02_models.ipynb #c092
+# %% ../nbs/02_models.ipynb #c096
 class Whiten(nn.Module):
     "Uncorrelated columns of variance 1: symmetric whitening, or the d principal directions if d < c."
     def __init__(self, n_columns:int, d:int): # c columns, 1 <= d <= c directions
@@ -484,7 +500,7 @@ class Whiten(nn.Module):
     def forward(self, x: Tensor)->Tensor: return (x - self.mean) @ self.matrix
     def inverse(self, white: Tensor)->Tensor: return white @ self.back + self.mean
 
-# %% ../nbs/02_models.ipynb #c095
+# %% ../nbs/02_models.ipynb #c099
 def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d) float64, uniform, determinant 1
     "A rotation drawn uniformly (QR of a normal matrix, signs fixed)."
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
@@ -507,7 +523,7 @@ def start_rotation(
         ica = FastICA(whiten=False, random_state=seed % 2**32).fit(white[:20_000].double().cpu().numpy())
     return torch.from_numpy(ica.components_.T.copy()).float()
 
-# %% ../nbs/02_models.ipynb #c098
+# %% ../nbs/02_models.ipynb #c102
 class InvertibleMap(LatentModel):
     "A diffeomorphism from whitened observations to standardised latents."
     invertible = True
@@ -543,7 +559,7 @@ class InvertibleMap(LatentModel):
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)
         return self.whiten.inverse(z @ R[0].T @ self.start.T)
 
-# %% ../nbs/02_models.ipynb #c106
+# %% ../nbs/02_models.ipynb #c110
 def strain(
     x: Tensor, # (n, c) observations
     z: Tensor # (n, d) latents, d <= c
