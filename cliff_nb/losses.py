@@ -92,9 +92,9 @@ def univariate(
 
 # %% ../nbs/01_losses.ipynb #c029
 class Motion(torch.autograd.Function):
-    "`jsd(normalise(slopes.abs(), spacing), spacing)` over (..., M, K), in pieces."
+    "`jsd(p, spacing)`, or the first of its two entropies, of `p = normalise(slopes.abs(), spacing)` over (..., M, K), in pieces."
     @staticmethod
-    def forward(ctx, slopes, spacing):
+    def forward(ctx, slopes, spacing, pooled=False):
         out, grad = slopes.new_empty(slopes.shape[:-2]), torch.empty_like(slopes) if ctx.needs_input_grad[0] else None
         for q in pieces(len(slopes), max(1, slopes[:1].numel())):
             a = slopes[q].abs()
@@ -102,9 +102,11 @@ class Motion(torch.autograd.Function):
             p = a.div_(total); mean = p.mean(-2, keepdim=True)
             safe, safe_mean = p + EPS, mean + EPS
             g, g_mean = safe.log(), safe_mean.log()
-            out[q] = ((p * g).sum(-1).mean(-1) - (mean * g_mean).sum((-2, -1))) * spacing
+            own = 0. if pooled else (p * g).sum(-1).mean(-1)
+            out[q] = (own - (mean * g_mean).sum((-2, -1))) * spacing
             if grad is None: continue
-            g += torch.div(p, safe, out=safe); g -= g_mean + mean / safe_mean
+            g = torch.zeros_like(g) if pooled else g + torch.div(p, safe, out=safe)
+            g -= g_mean + mean / safe_mean
             g -= p.mul_(g).sum(-1, keepdim=True).mul_(spacing)
             grad[q] = g.mul_(slopes[q].sign()).mul_(spacing / slopes.shape[-2] / total)
         ctx.save_for_backward(grad)
@@ -112,7 +114,7 @@ class Motion(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, up): return ctx.saved_tensors[0] * up[..., None, None], None
+    def backward(ctx, up): return ctx.saved_tensors[0] * up[..., None, None], None, None
 
 # %% ../nbs/01_losses.ipynb #c032
 def draw_rows(
@@ -127,10 +129,11 @@ def draw_rows(
 
 def motion(
     slopes: Tensor, # (d, d, M, K) derivative of every coordinate's density given every other's value, or (P, M, K) of some pairs
-    spacing:float # distance of grid points
+    spacing:float, # distance of grid points
+    pooled:bool=False # the entropy of all slices together, instead of their divergence
 )->Tensor: # scalar
     "How much the cliffs move between slices, summed over ordered pairs of different coordinates."
-    pairs = Motion.apply(slopes, spacing)
+    pairs = Motion.apply(slopes, spacing, pooled)
     return pairs.sum() if pairs.ndim == 1 else pairs.sum() - pairs.diagonal().sum()
 
 def bivariate(
@@ -139,15 +142,16 @@ def bivariate(
     sigma=.1, # bandwidth, in standardised units: a number, a sequence of d, or 'silverman'
     points=None, # (M, d) conditioning points in standardised units; None: rows of the batch
     n_cond:int=10, # rows drawn if there are no points
-    generator=None # torch.Generator on the CPU, for the draw
+    generator=None, # torch.Generator on the CPU, for the draw
+    pooled:bool=False # the entropy of all slices together, instead of their divergence
 )->Tensor: # scalar l_biv, 0 if d = 1
     "Divergence of the cliff positions given other coordinates, over all ordered pairs (eq. 14)."
     sigma = bandwidth(sigma, len(z))
     z, at, spacing = look_at(z, grid, sigma)
     points = draw_rows(z, n_cond, generator) if points is None else points
-    return motion(conditional_grad(z, at, points, sigma), spacing)
+    return motion(conditional_grad(z, at, points, sigma), spacing, pooled)
 
-# %% ../nbs/01_losses.ipynb #c041
+# %% ../nbs/01_losses.ipynb #c045
 def shortfall(z: Tensor, sigma, size:int)->Tensor: # of latents that are standardised already
     "Mean of log(uniform / density) over `size` points from -sqrt 3 to sqrt 3, summed over coordinates."
     width = math.sqrt(3)
@@ -162,7 +166,7 @@ def kl_uniform(
     "Divergence of the uniform distribution of variance 1 from every coordinate, summed (eq. 16)."
     return shortfall(standardize(z), bandwidth(sigma, len(z)), size)
 
-# %% ../nbs/01_losses.ipynb #c047
+# %% ../nbs/01_losses.ipynb #c051
 class Penalty(nn.Module):
     "Base of all penalties: subclasses define `terms(z)` and `weights`."
     weights: tuple = ()
@@ -182,7 +186,7 @@ class Penalty(nn.Module):
     def forward(self, z: Tensor)->Tensor: # scalar
         return sum(w * t for w, t in zip(self.weights, self.terms(z), strict=True))
 
-# %% ../nbs/01_losses.ipynb #c048
+# %% ../nbs/01_losses.ipynb #c052
 def check_weights(**weights)->None:
     "Refuse weights that are not finite numbers >= 0."
     for name, w in weights.items():
@@ -194,7 +198,7 @@ class CliffTerms(NamedTuple):
     biv: Tensor
     kl: Tensor
 
-# %% ../nbs/01_losses.ipynb #c050
+# %% ../nbs/01_losses.ipynb #c054
 @torch.no_grad()
 def over_draws(
     penalty: Penalty, # is reseeded
@@ -220,7 +224,7 @@ def mean_penalty(
     "The penalty on fixed rows, averaged over fixed draws."
     return over_draws(penalty, z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[:n].to(z.device)], draws)
 
-# %% ../nbs/01_losses.ipynb #c054
+# %% ../nbs/01_losses.ipynb #c058
 class Schedule(NamedTuple):
     "A bandwidth that narrows over the first steps of a run, by the same factor every step."
     wide: float # at step 0
@@ -236,7 +240,7 @@ def read_sigma(sigma): # a number, a sequence of d, 'silverman', a `Schedule` or
     elif not isinstance(sigma, str): check_sigma(sigma)
     return sigma
 
-# %% ../nbs/01_losses.ipynb #c057
+# %% ../nbs/01_losses.ipynb #c061
 class Queue(nn.Module):
     "The latents of recent steps, detached."
     def __init__(self, size:int, max_age:int): # rows kept; steps after which a row is dropped
@@ -261,14 +265,14 @@ class Queue(nn.Module):
 
     def extra_repr(self): return f'{self.size}, max_age={self.max_age}'
 
-# %% ../nbs/01_losses.ipynb #c058
+# %% ../nbs/01_losses.ipynb #c062
 def draw_pairs(d:int, n_pairs, generator)->Tensor: # (P, 2) ordered pairs (i, j) of different coordinates, each at most once
     "Draw ordered pairs at random; all of them if there are no more than `n_pairs`."
     k = torch.randperm(d * (d - 1), generator=generator)[:n_pairs]
     i, j = k // (d - 1), k % (d - 1)
     return torch.stack([i, j + (j >= i)], 1)
 
-# %% ../nbs/01_losses.ipynb #c060
+# %% ../nbs/01_losses.ipynb #c064
 class CliffOptions(Penalty):
     "The arguments of the criterion, checked."
     def __init__(self,
@@ -280,17 +284,18 @@ class CliffOptions(Penalty):
         generator=None, # torch.Generator on the CPU; None: one of its own
         n_pairs=None, # ordered pairs drawn at every call; None: all d (d - 1)
         queue:int=0, # rows of recent latents that join the batch in training; 0: none
-        max_age:int=10): # steps after which a row leaves the queue
+        max_age:int=10, # steps after which a row leaves the queue
+        pooled:bool=False): # True: the bivariate term is the entropy of all slices together
         super().__init__(generator)
         check_weights(lambda_uni=lambda_uni, lambda_biv=lambda_biv, lambda_kl=lambda_kl)
         if n_cond < 2: raise ValueError(f'n_cond must be >= 2 to compare slices, got {n_cond}')
         if n_pairs is not None and n_pairs < 1: raise ValueError(f'n_pairs must be >= 1 or None, got {n_pairs}')
         as_grid(grid, torch.empty(0))
         self.sigma, self.sigma_kl = read_sigma(sigma), read_sigma(sigma if sigma_kl is None else sigma_kl)
-        self.grid, self.n_cond, self.n_pairs, self.queue = grid, n_cond, n_pairs, Queue(queue, max_age) if queue else None
+        self.grid, self.n_cond, self.n_pairs, self.queue, self.pooled = grid, n_cond, n_pairs, Queue(queue, max_age) if queue else None, pooled
         self.weights = CliffTerms(lambda_uni, lambda_biv, lambda_kl)
 
-# %% ../nbs/01_losses.ipynb #c061
+# %% ../nbs/01_losses.ipynb #c065
 class CliffLoss(CliffOptions):
     "The Cliff criterion: `lambda_uni * uni + lambda_biv * biv + lambda_kl * kl`."
     def sigma_at(self, sigma, n:int): # a number or a sequence
@@ -307,14 +312,14 @@ class CliffLoss(CliffOptions):
             rows, d = draw_rows(z, self.n_cond, self.generator), z.shape[1]
             pairs = None if self.n_pairs is None or self.n_pairs >= d * (d - 1) else draw_pairs(d, self.n_pairs, self.generator).to(z.device)
             slopes, given = cliff_fields(z, at, rows, sigma, pairs)
-            biv = motion(given, spacing) * (1 if pairs is None else d * (d - 1) / len(pairs))
+            biv = motion(given, spacing, self.pooled) * (1 if pairs is None else d * (d - 1) / len(pairs))
             return CliffTerms(spread(slopes, spacing), biv, shortfall(z, self.sigma_at(self.sigma_kl, len(z)), len(at)))
 
     def extra_repr(self):
-        extra = '' if self.n_pairs is None else f', n_pairs={self.n_pairs}'
+        extra = ('' if self.n_pairs is None else f', n_pairs={self.n_pairs}') + (', pooled=True' if self.pooled else '')
         return f'sigma={self.sigma}, sigma_kl={self.sigma_kl}, weights={tuple(self.weights)}, grid={self.grid}, n_cond={self.n_cond}' + extra
 
-# %% ../nbs/01_losses.ipynb #c091
+# %% ../nbs/01_losses.ipynb #c095
 class IOSSTerms(NamedTuple):
     "The one term of IOSS, unweighted."
     ioss: Tensor
@@ -345,7 +350,7 @@ class IOSS(Penalty):
             worst = far.topk(max(1, round(self.top * self.n_draws))).indices
             return IOSSTerms((u[worst] - z[nearest[worst]]).norm(dim=1).mean())
 
-# %% ../nbs/01_losses.ipynb #c097
+# %% ../nbs/01_losses.ipynb #c101
 class _Gather(torch.autograd.Function):
     "All processes' rows, with gradients."
     @staticmethod
@@ -370,7 +375,7 @@ def gather_batch(
     alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
     return z if alone else _Gather.apply(z)
 
-# %% ../nbs/01_losses.ipynb #c102
+# %% ../nbs/01_losses.ipynb #c106
 def cached_backward(
     encode, # function of one part -> latents (n, d)
     penalty: Penalty, # of the whole batch
@@ -385,10 +390,10 @@ def cached_backward(
     for x, grad in zip(parts, grads): encode(x).backward(grad)
     return loss.detach()
 
-# %% ../nbs/01_losses.ipynb #c114
+# %% ../nbs/01_losses.ipynb #c118
 from itertools import combinations
 
-# %% ../nbs/01_losses.ipynb #c119
+# %% ../nbs/01_losses.ipynb #c123
 def gaussian_kl(
     mean: Tensor, # (n, d)
     log_var: Tensor # (n, d)
@@ -407,7 +412,7 @@ class CodePenalty(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}'
 
-# %% ../nbs/01_losses.ipynb #c120
+# %% ../nbs/01_losses.ipynb #c124
 class KLTerms(NamedTuple):
     "The one term of beta-VAE, unweighted."
     kl_code: Tensor
@@ -421,7 +426,7 @@ class BetaVAE(CodePenalty):
 
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->KLTerms: return KLTerms(gaussian_kl(mean, log_var)) # (n, d) each
 
-# %% ../nbs/01_losses.ipynb #c124
+# %% ../nbs/01_losses.ipynb #c128
 class GapTerms(NamedTuple):
     "The one term of AnnealedVAE, unweighted."
     capacity_gap: Tensor
@@ -440,7 +445,7 @@ class AnnealedVAE(CodePenalty):
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->GapTerms: # (n, d) each
         return GapTerms((gaussian_kl(mean, log_var) - self.capacity * min(1., self.step / self.steps)).abs())
 
-# %% ../nbs/01_losses.ipynb #c128
+# %% ../nbs/01_losses.ipynb #c132
 def shuffle_columns(
     z: Tensor, # (n, d)
     generator: torch.Generator # on the CPU
@@ -463,7 +468,7 @@ def discriminator(
         layers += [layer, nn.LeakyReLU(slope)]
     return nn.Sequential(*layers[:-1])
 
-# %% ../nbs/01_losses.ipynb #c130
+# %% ../nbs/01_losses.ipynb #c134
 def misjudgement(
     net: nn.Sequential, # (n, d) -> (n, 2): real, shuffled
     sample: Tensor, # (n, d), n >= 4
@@ -475,7 +480,7 @@ def misjudgement(
     logits = net(torch.cat([sample[:half], shuffle_columns(sample[half:2 * half], generator)]))
     return nn.functional.cross_entropy(logits, torch.arange(2, device=sample.device).repeat_interleave(half))
 
-# %% ../nbs/01_losses.ipynb #c131
+# %% ../nbs/01_losses.ipynb #c135
 class FactorTerms(NamedTuple):
     "The two terms of FactorVAE, unweighted."
     kl_code: Tensor
@@ -511,7 +516,7 @@ class FactorVAE(CodePenalty):
             loss = misjudgement(self.discriminator, check_latents(code.sample, 'sample'), self.generator)
         self.optimizer.zero_grad(); loss.backward(); self.optimizer.step()
 
-# %% ../nbs/01_losses.ipynb #c137
+# %% ../nbs/01_losses.ipynb #c141
 def log_normal(
     z: Tensor, # values
     mean, log_var # of the densities; all three broadcast
@@ -534,7 +539,7 @@ def log_shares(
     shares[row, (row + 1) % n] = (n_data - m) / (n_data * m)
     return shares.log()
 
-# %% ../nbs/01_losses.ipynb #c138
+# %% ../nbs/01_losses.ipynb #c142
 class TCTerms(NamedTuple):
     "The three terms of beta-TCVAE, unweighted."
     mi: Tensor
@@ -561,7 +566,7 @@ class BetaTCVAE(CodePenalty):
         own, prior = log_normal(sample, mean, log_var).sum(1), log_normal(sample, 0., torch.zeros_like(mean)).sum(1)
         return TCTerms((own - joint).mean(), (joint - margins).mean(), (margins - prior).mean())
 
-# %% ../nbs/01_losses.ipynb #c148
+# %% ../nbs/01_losses.ipynb #c152
 class DIPTerms(NamedTuple):
     "The three terms of DIP-VAE, unweighted."
     kl_code: Tensor
@@ -589,7 +594,7 @@ class DIPVAE(CodePenalty):
         diagonal = cov.diagonal()
         return DIPTerms(gaussian_kl(mean, log_var), cov.square().sum() - diagonal.square().sum(), (diagonal - 1).square().sum())
 
-# %% ../nbs/01_losses.ipynb #c153
+# %% ../nbs/01_losses.ipynb #c157
 def nearest(
     u: Tensor, # (m, 2) points
     z: Tensor, # (n, 2) latents
@@ -614,7 +619,7 @@ def near_bound(
         bound = torch.minimum(bound, (z[:, 1] - b[:, None]).square() + d[:, None])
     return bound
 
-# %% ../nbs/01_losses.ipynb #c154
+# %% ../nbs/01_losses.ipynb #c158
 @torch.no_grad()
 def emptiest(
     z: Tensor, # (n, 2) latents
@@ -635,7 +640,7 @@ def emptiest(
             if d[top] > best: best, at = d[top].item(), (i[top].item(), j[top].item(), l[top].item())
     return at
 
-# %% ../nbs/01_losses.ipynb #c156
+# %% ../nbs/01_losses.ipynb #c160
 def sample_pairs(
     d:int, # coordinates
     n_pairs:int, # how many at most
@@ -650,7 +655,7 @@ class HFSTerms(NamedTuple):
     "The one term of HFS, unweighted."
     hfs: Tensor
 
-# %% ../nbs/01_losses.ipynb #c157
+# %% ../nbs/01_losses.ipynb #c161
 class HFS(Penalty):
     "Hausdorff distance from all combinations of values to the latents, for pairs of coordinates (Roth et al., 2023)."
     def __init__(self,
@@ -683,7 +688,7 @@ class HFS(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}, n_pairs={self.n_pairs}, product={self.product!r}'
 
-# %% ../nbs/01_losses.ipynb #c167
+# %% ../nbs/01_losses.ipynb #c171
 class PairTerms(NamedTuple):
     "The one term of pairwise IOSS, unweighted."
     ioss_pairs: Tensor

@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tqdm import tqdm
 from . import losses
 from .metrics import bootstrap_interval, paired_difference
@@ -105,7 +106,9 @@ def open_study(
     wait = dict(connect_args=dict(timeout=120)) if url.startswith('sqlite') else dict(pool_pre_ping=True)
     with hushed():
         again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=5)
-        storage = optuna.storages.RDBStorage(url, wait, heartbeat_interval=heartbeat, grace_period=4 * heartbeat, heartbeat_stale_trial_callback=again)
+        make = lambda: optuna.storages.RDBStorage(url, wait, heartbeat_interval=heartbeat, grace_period=4 * heartbeat, heartbeat_stale_trial_callback=again)
+        try: storage = make()
+        except (IntegrityError, ProgrammingError): time.sleep(1); storage = make() # somebody else made the tables at the same moment
         return optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
 
 def trials_of(study: optuna.Study, *states)->list: # of frozen trials

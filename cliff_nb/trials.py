@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'STAGE', 'make', 'make_data', 'make_penalty', 'additive', 'make_model', 'Stages', 'short_digest',
-           'code_digest', 'stage_folder', 'train_stage', 'train_trial', 'clocked', 'fast_ica', 'score',
-           'restart_values', 'oracle_values', 'run_trial']
+           'code_digest', 'as_trial', 'stage_folder', 'train_stage', 'train_trial', 'clocked', 'fast_ica', 'score',
+           'restart_values', 'oracle_values', 'ica_values', 'run_trial']
 
 # %% ../nbs/08_trials.ipynb #c003
 import hashlib
@@ -20,7 +20,7 @@ from torch import Tensor
 from . import datasets, losses
 from .losses import Penalty
 from .metrics import evaluate, mcc, oracle_gap
-from .models import AdditiveDecoder, AutoEncoder, InvertibleMap, LatentModel, QuantizedAutoEncoder, VAE, strain
+from .models import AdditiveDecoder, AutoEncoder, BroadcastDecoder, InvertibleMap, LatentModel, QuantizedAutoEncoder, VAE, strain
 from .train import Together, apply, fit, write_whole
 
 # %% ../nbs/08_trials.ipynb #c007
@@ -48,10 +48,11 @@ def make_penalty(spec): # [name of a class in cliff_nb.losses, options], a list 
     return make(losses, Penalty, spec)
 
 # %% ../nbs/08_trials.ipynb #c010
-def additive(shape, n_latents:int, blocks=None, norm:bool=False, **options): # as for AutoEncoder; blocks as for AdditiveDecoder
-    "An autoencoder with an additive decoder."
-    decoder = AdditiveDecoder(n_latents, shape if len(shape) == 3 else shape[0], blocks, norm=norm)
-    return AutoEncoder(shape, n_latents, decoder=decoder, norm=norm, **options)
+def additive(shape, n_latents:int, blocks=None, norm:bool=False, network:str='conv', **options): # as for AutoEncoder; blocks as for AdditiveDecoder
+    "An autoencoder with an additive decoder; blocks that broadcast have half the widths."
+    make = (lambda d: BroadcastDecoder(d, shape, (32, 16), 64)) if network == 'broadcast' else None
+    decoder = AdditiveDecoder(n_latents, shape if len(shape) == 3 else shape[0], blocks, make, norm)
+    return AutoEncoder(shape, n_latents, decoder=decoder, norm=norm, network=network, **options)
 
 MODELS = dict(autoencoder=AutoEncoder, vae=VAE, additive=additive, quantized=QuantizedAutoEncoder, map=InvertibleMap)
 
@@ -95,6 +96,10 @@ def code_digest(
 
 STAGE = ('model', 'penalty', 'fit', 'base')
 
+def as_trial(base:dict, trial:dict)->dict: # a base; the trial that it belongs to
+    "A base as a trial of its own."
+    return {k: trial.get(k) for k in ('dataset', 'seed', 'latents')} | base
+
 def stage_folder(
     trial:dict, # or the base of one, with `dataset`, `seed` and `latents` of the trial
     work # folder of all stages; None: nothing is kept
@@ -126,7 +131,7 @@ def train_trial(
 )->list: # of `Disentangler`, first stage first
     "Train all stages of a trial, or read those that are finished."
     base = trial.get('base')
-    before = train_trial({k: trial.get(k) for k in ('dataset', 'seed', 'latents')} | base, x, n_latents, work) if base else []
+    before = train_trial(as_trial(base, trial), x, n_latents, work) if base else []
     folder = stage_folder(trial, work)
     if folder is None: last = train_stage(trial, x, n_latents, before, None)
     else:
@@ -175,6 +180,13 @@ def oracle_values(last, data, z: Tensor, seed:int)->dict: # last stage, data set
     return {'oracle truth': gap.truth, 'oracle found': gap.found, 'oracle mcc.pearson': gap.score}
 
 # %% ../nbs/08_trials.ipynb #c026
+def ica_values(trial:dict, data, test, work)->dict: # as in `run_trial`
+    "Scores of FastICA, on the observations or on the latents of a base."
+    base = trial.get('base')
+    stages = train_trial(as_trial(base, trial), data.x, trial.get('latents') or data.factors.shape[1], work) if base else []
+    return score(lambda x: fast_ica(Stages(stages).encode(x), trial['seed']), test, **trial.get('scores', {}), batch=len(test))
+
+# %% ../nbs/08_trials.ipynb #c027
 def run_trial(
     trial:dict, # see the table above
     work=None # folder where stages are kept; None: nowhere
@@ -183,7 +195,7 @@ def run_trial(
     data = make_data(trial['dataset'])
     if data.factors is None: raise ValueError('a trial needs true factors, and this data set has none')
     test = make_data(trial['test']) if trial.get('test') else data
-    if trial['model'] == 'fastica': return score(lambda x: fast_ica(x, trial['seed']), test, **trial.get('scores', {}), batch=len(test))
+    if trial['model'] == 'fastica': return ica_values(trial, data, test, work)
     stages = train_trial(trial, data.x, trial.get('latents') or data.factors.shape[1], work)
     values = score(Stages(stages), test, **trial.get('scores', {}))
     z = data.x if len(stages) == 1 else Stages(stages[:-1]).encode(data.x)
