@@ -10,10 +10,10 @@ __all__ = ['NO_INTERVAL', 'METRICS', 'COLUMNS', 'as_matrix', 'as_pair', 'constan
            'silent_constants', 'check_pair', 'enough', 'two_parts', 'discretize', 'classes', 'entropy_of',
            'mutual_information', 'mig', 'informative', 'modularity', 'concentration', 'make_predictor', 'learn_factor',
            'near_chance', 'shares', 'dci_parts', 'dci', 'svm_accuracy', 'sap', 'standardised', 'value_auc',
-           'explicitness', 'cast_votes', 'factorvae_score', 'nearest_information', 'top_share', 'logistic_information',
-           'infomec', 'support_gap', 'factorised_support', 'as_scores', 'bootstrap_interval', 'Difference',
-           'paired_difference', 'OracleGap', 'descend', 'oracle_gap', 'some_observations', 'reconstruction',
-           'encode_all', 'cells_of', 'metric_jobs', 'run_jobs', 'evaluate']
+           'explicitness', 'cast_votes', 'factorvae_score', 'nearest_information', 'top_share', 'explained',
+           'logistic_information', 'infomec', 'support_gap', 'factorised_support', 'as_scores', 'bootstrap_interval',
+           'Difference', 'paired_difference', 'OracleGap', 'descend', 'oracle_gap', 'some_observations',
+           'reconstruction', 'encode_all', 'cells_of', 'metric_jobs', 'run_jobs', 'evaluate']
 
 # %% ../nbs/04_metrics.ipynb #c003
 import copy
@@ -528,7 +528,7 @@ def dci(
     n_train:int=10_000, n_test:int=5_000, # rows; all in this proportion if there are fewer
     discrete=None, # bool, or one for each factor; None: guessed
     seed:int=0, # of the split and the predictor
-    n_jobs:int=1, # factors at a time, in processes
+    n_jobs:int=1, # factors at a time, in threads; -1: one a core
     progress:bool=False # joblib tells how far it is
 )->Score: # value: D; parts: disentanglement, completeness, informativeness, per_latent, per_factor, scores, near_chance; matrix: (k, d) importances
     "Disentanglement, completeness and informativeness."
@@ -538,7 +538,7 @@ def dci(
     enough(pair._replace(factors=pair.factors[np.append(train, test)]), 5, 'dci')
     z = pair.latents[train], pair.latents[test]
     jobs = (delayed(learn_factor)(z[0], f[train], z[1], f[test], predictor, bool(c), seed) for f, c in zip(pair.factors.T, pair.discrete))
-    used, scores = map(np.array, zip(*Parallel(n_jobs=n_jobs, verbose=10 * progress)(jobs)))
+    used, scores = map(np.array, zip(*Parallel(n_jobs=n_jobs, prefer='threads', verbose=10 * progress)(jobs)))
     parts = dci_parts(used) | {'informativeness': float(scores.mean()), 'scores': scores, 'near_chance': near_chance(pair, train, test, scores)}
     settings = {'predictor': getattr(predictor, '__name__', predictor), 'n_train': len(train), 'n_test': len(test), 'seed': seed, 'discrete': pair.discrete}
     return Score(parts['disentanglement'], parts, shares(used), settings)
@@ -641,10 +641,12 @@ def factorvae_score(
     return Score(float(right.mean()), {'pruned': sorted(set(range(len(std))) - set(alive.tolist()))}, votes, settings)
 
 # %% ../nbs/04_metrics.ipynb #c192
-def nearest_information(f:np.ndarray, z:np.ndarray, neighbours:int, seed:int)->np.ndarray: # (n, k) classes, (n, d) -> (k, d) nats
+def nearest_information(f:np.ndarray, z:np.ndarray, neighbours:int, seed:int, n_jobs:int=1)->np.ndarray: # (n, k) classes, (n, d) -> (k, d) nats
     "Mutual information of classes with continuous latents, by nearest neighbours."
+    from joblib import Parallel, delayed
     from sklearn.feature_selection import mutual_info_classif
-    return np.array([mutual_info_classif(z, c, discrete_features=False, n_neighbors=neighbours, random_state=seed) for c in f.T])
+    jobs = (delayed(mutual_info_classif)(z, c, discrete_features=False, n_neighbors=neighbours, random_state=seed) for c in f.T)
+    return np.array(Parallel(n_jobs=n_jobs, prefer='threads')(jobs))
 
 def top_share(a:np.ndarray)->float: # (m, c): mean share of the largest entry of a row, from 0 (all equal) to 1
     "How much of each row is in its largest entry, less what equal entries give."
@@ -652,25 +654,32 @@ def top_share(a:np.ndarray)->float: # (m, c): mean share of the largest entry of
     share = a.max(1) / np.maximum(a.sum(1), 1e-300)
     return float(np.clip((share.mean() - 1 / a.shape[1]) / (1 - 1 / a.shape[1]), 0, 1))
 
-def logistic_information(z:np.ndarray, c:np.ndarray)->float: # (n, d) standardised, (n,) classes; 0 for nothing, 1 for all
+# %% ../nbs/04_metrics.ipynb #c193
+def explained(z:np.ndarray, c:np.ndarray)->float: # (n, d) standardised, (n,) classes; 0 for nothing, 1 for all
     "Share of the entropy of balanced classes that a logistic regression explains."
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
     from sklearn.utils.class_weight import compute_sample_weight
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore') # separable classes never converge
-        model = LogisticRegression(C=np.inf, class_weight='balanced', max_iter=200).fit(z, c)
+    model = LogisticRegression(C=np.inf, class_weight='balanced', max_iter=200).fit(z, c)
     loss = log_loss(c, model.predict_proba(z), sample_weight=compute_sample_weight('balanced', c))
     return float(np.clip(1 - loss / np.log(len(np.unique(c))), 0, 1))
 
-# %% ../nbs/04_metrics.ipynb #c195
+def logistic_information(z:np.ndarray, f:np.ndarray, n_jobs:int=1)->np.ndarray: # (n, d) standardised, (n, k) classes -> (k,)
+    "What logistic regressions explain of every factor."
+    from joblib import Parallel, delayed
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # separable classes never converge
+        return np.array(Parallel(n_jobs=n_jobs, prefer='threads')(delayed(explained)(z, c) for c in f.T))
+
+# %% ../nbs/04_metrics.ipynb #c196
 def infomec(
     factors, # (n, k), k >= 2
     latents, # (n, d) continuous, or of an integer type: codes
     bins:int=20, # of continuous factors
     neighbours:int=10, # of the estimate for continuous latents
     discrete=None, # bool, or one for each factor; None: guessed
-    seed:int=0 # of the estimate's tie breaking
+    seed:int=0, # of the estimate's tie breaking
+    n_jobs:int=1 # factors at a time, in threads
 )->Score: # value: InfoM; parts: m, e, c, active; matrix: (k, d) normalised mutual information, 0 for inactive latents
     "InfoM, InfoE and InfoC."
     codes, pair = holds_integers(latents), check_pair(factors, latents, discrete, 'infomec', min_factors=2, min_rows=30)
@@ -681,13 +690,13 @@ def infomec(
     settings = {'n': len(f), 'bins': bins, 'information': 'counts' if codes else f'{neighbours} neighbours', 'seed': seed, 'discrete': pair.discrete}
     nmi = np.zeros((f.shape[1], len(active)))
     if not active.any(): return Score(0., {'m': 0., 'e': 0., 'c': 0., 'active': active}, nmi, settings)
-    mi = mutual_information(f, discretize(z, len(z))) if codes else nearest_information(f, z, neighbours, seed)
+    mi = mutual_information(f, discretize(z, len(z))) if codes else nearest_information(f, z, neighbours, seed, n_jobs)
     nmi[:, active] = np.clip(mi / np.array([[entropy_of(c)] for c in f.T]), 0, 1)
-    e = float(np.mean([logistic_information(z, c) for c in f.T]))
+    e = float(logistic_information(z, f, n_jobs).mean())
     m, c = top_share(nmi[:, active].T), top_share(nmi[:, active])
     return Score(m, {'m': m, 'e': e, 'c': c, 'active': active}, nmi, settings)
 
-# %% ../nbs/04_metrics.ipynb #c203
+# %% ../nbs/04_metrics.ipynb #c204
 def support_gap(
     z:np.ndarray, # (n, 2)
     points:int, # probes of each axis
@@ -699,7 +708,7 @@ def support_gap(
     product = np.stack(np.meshgrid(*probes.T), -1).reshape(-1, 2)
     return float(cKDTree(z).query(np.unique(product, axis=0))[0].max())
 
-# %% ../nbs/04_metrics.ipynb #c204
+# %% ../nbs/04_metrics.ipynb #c205
 def factorised_support(
     latents, # (n, d), d >= 2
     points:int=64, # probes of each axis
@@ -716,7 +725,7 @@ def factorised_support(
     upper = out[np.triu_indices(len(out), 1)]
     return Score(float(upper.mean()), {'worst': float(upper.max())}, out, {'n': len(z), 'points': points, 'trim': trim})
 
-# %% ../nbs/04_metrics.ipynb #c216
+# %% ../nbs/04_metrics.ipynb #c217
 def as_scores(
     values, # (n,) one number a seed
     name:str, # what to call it in an error
@@ -739,7 +748,7 @@ def bootstrap_interval(
     means = np.random.default_rng(seed).choice(values, (n_boot, len(values))).mean(1)
     return tuple(float(q) for q in np.quantile(means, [tail, 1 - tail]))
 
-# %% ../nbs/04_metrics.ipynb #c222
+# %% ../nbs/04_metrics.ipynb #c223
 class Difference(NamedTuple):
     "A mean difference with its interval."
     mean:float # of a - b
@@ -759,7 +768,7 @@ def paired_difference(
     half = stats.t.ppf((1 + level) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
     return Difference(float(d.mean()), float(d.mean() - half), float(d.mean() + half))
 
-# %% ../nbs/04_metrics.ipynb #c228
+# %% ../nbs/04_metrics.ipynb #c229
 class OracleGap(NamedTuple):
     "Loss reached from the truth and by training, their difference, and what follows."
     truth: float
@@ -782,7 +791,7 @@ def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=Non
         adam.zero_grad(); loss.backward(); adam.step()
     with torch.no_grad(): return model.eval().encode(x)
 
-# %% ../nbs/04_metrics.ipynb #c229
+# %% ../nbs/04_metrics.ipynb #c230
 def oracle_gap(
     factors, # (n, k) true factors
     latents, # (n, d) what training found
@@ -797,7 +806,7 @@ def oracle_gap(
     truth, found = (mean_penalty(penalty, a) + (0. if extra is None else float(extra(slice(None), a))) for a in (z, latents))
     return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
 
-# %% ../nbs/04_metrics.ipynb #c235
+# %% ../nbs/04_metrics.ipynb #c236
 def some_observations(x, rows:np.ndarray)->torch.Tensor: # x tensor, array, memory map or h5 data set; sorted row numbers -> float32
     "Rows of the observations, as a model wants them."
     part = torch.as_tensor(x[rows] if isinstance(x, torch.Tensor) else np.asarray(x[rows]))
@@ -808,7 +817,7 @@ def reconstruction(model, x:torch.Tensor, x_hat:torch.Tensor)->float: # 0: perfe
     if hasattr(model, 'reconstruction_error'): return float(model.reconstruction_error(x, x_hat))
     return float((x_hat - x).square().mean() / (x - x.mean(0)).square().mean().clamp_min(1e-12))
 
-# %% ../nbs/04_metrics.ipynb #c236
+# %% ../nbs/04_metrics.ipynb #c237
 @torch.no_grad()
 def encode_all(
     model, # with `encode` and, for the error, `decode`; a module that holds one as `.model`; or a function
@@ -831,7 +840,7 @@ def encode_all(
         if was_training: model.train()
     return np.concatenate(latents), error
 
-# %% ../nbs/04_metrics.ipynb #c240
+# %% ../nbs/04_metrics.ipynb #c241
 METRICS = ('mcc', 'quantized', 'dci', 'mig', 'sap', 'modularity', 'explicitness', 'factorvae', 'infomec', 'factorised_support')
 
 def cells_of(data, factors:np.ndarray, discrete, rows): # (n, k) int, or None
@@ -850,12 +859,12 @@ def metric_jobs(f, z, cells, discrete, cyclic, predictor, seed:int, n_jobs:int)-
         'dci': lambda: three(dci(f, z, predictor, seed=seed, n_jobs=n_jobs, **by), 'dci', ('disentanglement', 'completeness', 'informativeness')),
         'mig': one('mig', mig, f, z, **by), 'sap': one('sap', sap, f, z, seed=seed, **by), 'modularity': one('modularity', modularity, f, z, **by),
         'explicitness': one('explicitness', explicitness, f, z, seed=seed, **by), 'factorvae': one('factorvae', factorvae_score, cells, z, seed=seed),
-        'infomec': lambda: three(infomec(f, z, seed=seed, **by), 'infomec', 'mec'), 'factorised_support': one('factorised_support', factorised_support, z)}
+        'infomec': lambda: three(infomec(f, z, seed=seed, n_jobs=n_jobs, **by), 'infomec', 'mec'), 'factorised_support': one('factorised_support', factorised_support, z)}
 
 COLUMNS = {'mcc': ('mcc.pearson', 'mcc.spearman'), 'quantized': ('quantized_mcc', 'quantized_accuracy'), 'infomec': ('infomec.m', 'infomec.e', 'infomec.c'),
     'dci': ('dci.disentanglement', 'dci.completeness', 'dci.informativeness')}
 
-# %% ../nbs/04_metrics.ipynb #c241
+# %% ../nbs/04_metrics.ipynb #c242
 def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of warnings
     "Compute metrics one by one; what fails or is skipped is NaN."
     row, said = {}, []
@@ -867,7 +876,7 @@ def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of w
         said += [str(v.message) for v in w if issubclass(v.category, UserWarning)]
     return row, list(dict.fromkeys(said))
 
-# %% ../nbs/04_metrics.ipynb #c242
+# %% ../nbs/04_metrics.ipynb #c243
 def evaluate(
     model, # see `encode_all`
     data, # `FactorDataset` with factors, or (x, factors)
@@ -876,7 +885,7 @@ def evaluate(
     seed:int=0, # of the rows and of every metric
     predictor='forest', # of DCI; the literature's is 'gbt', which takes minutes
     discrete=None, cyclic=None, # as for `dci` and `mcc`
-    n_jobs:int=1, batch:int=1000 # processes for DCI; rows at a time through the model
+    n_jobs:int=1, batch:int=1000 # factors at a time in DCI and InfoMEC; rows at a time through the model
 )->dict: # one tidy row: numbers of the metrics, reconstruction error, and the settings
     "All metrics of a model on a data set."
     x, factors = data if isinstance(data, tuple) else (data.x, data.factors)
