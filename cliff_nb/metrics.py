@@ -777,9 +777,9 @@ class OracleGap(NamedTuple):
     score: float # MCC of where the descent from the truth ended
     verdict: str # 'optimisation gap' or 'criterion gap'
 
-def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=None): # x (n, k) float32 factors -> (n, k) latents
+def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=None, flat:bool=False): # x (n, k) float32 factors -> (n, k) latents
     "Minimise a penalty with an invertible map that starts at x itself."
-    model = InvertibleMap(x.shape[1], only_scale=True).reset(x, seed)
+    model = InvertibleMap(x.shape[1], only_scale=True, flat=flat).reset(x, seed)
     adam = torch.optim.Adam(model.parameters(), lr=lr)
     rows = torch.Generator().manual_seed(seed)
     for step in range(steps):
@@ -789,6 +789,7 @@ def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=Non
         z = model.encode(x[batch])
         loss = penalty(z) + (0. if extra is None else extra(batch, z))
         adam.zero_grad(); loss.backward(); adam.step()
+    model.settle(x)
     with torch.no_grad(): return model.eval().encode(x)
 
 # %% ../nbs/04_metrics.ipynb #c230
@@ -797,12 +798,13 @@ def oracle_gap(
     latents, # (n, d) what training found
     penalty, # a `Penalty`; it is copied
     steps:int=300, lr:float=1e-3, batch_size:int=2000, seed:int=0, # of the descent from the truth
-    extra=None # what else training minimised: a function of row numbers and their latents
+    extra=None, # what else training minimised: a function of row numbers and their latents
+    flat:bool=False # latents were held uniform, as by `InvertibleMap(flat=True)`; with `steps=0` the truth is only flattened
 )->OracleGap:
     "Whether a miss is the optimiser's or the criterion's."
     factors, latents = (torch.as_tensor(a, dtype=torch.float32) for a in as_pair(factors, latents))
     penalty = copy.deepcopy(penalty)
-    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed, extra)
+    z = descend(penalty, factors, steps, lr, min(batch_size, len(factors)), seed, extra, flat)
     truth, found = (mean_penalty(penalty, a) + (0. if extra is None else float(extra(slice(None), a))) for a in (z, latents))
     return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
 

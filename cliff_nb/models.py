@@ -9,7 +9,8 @@ __all__ = ['ERRORS', 'NETWORKS', 'LOG_VAR_RANGE', 'own_random', 'moments', 'Stan
            'AutoEncoder', 'VAE', 'conv_depth', 'follow', 'ConvEncoder', 'ConvDecoder', 'PixelEncoder',
            'BroadcastDecoder', 'check_blocks', 'block_widths', 'AdditiveDecoder', 'straight_through',
            'QuantizedLatents', 'FiniteScalar', 'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten',
-           'random_rotation', 'start_rotation', 'InvertibleMap', 'strain']
+           'random_rotation', 'start_rotation', 'random_directions', 'start_directions', 'Turning', 'InvertibleMap',
+           'strain']
 
 # %% ../nbs/02_models.ipynb #c003
 import math
@@ -60,6 +61,11 @@ class Standardize(nn.Module):
         mean, var = moments(z)
         self.track(mean, var)
         return (z - mean) / var.clamp_min(1e-16).sqrt()
+
+    def learn(self, z: Tensor)->Tensor: # (n, d) all latents -> (n, d) standardised
+        "Take the statistics of all data."
+        self.batches.zero_(); self.track(z.mean(0), z.var(0, correction=0))
+        return (z - self.mean) / self.var.clamp_min(1e-16).sqrt()
 
     def inverse(self, z: Tensor)->Tensor: return z * self.var.clamp_min(1e-16).sqrt() + self.mean
 
@@ -197,6 +203,7 @@ class LatentModel(Scaled):
     def render(self, sample: Tensor)->Tensor: return self.decode(sample) # from the units of the decoder
     def misfit(self, x: Tensor, sample: Tensor)->Tensor: return self.reconstruction_error(x, self.render(sample)) # term of training
     def own_terms(self, code: Code)->dict: return {} # names and unweighted scalars
+    def settle(self, x)->None: pass # after training: take constants from all observations
 
 # %% ../nbs/02_models.ipynb #c041
 ERRORS = ('normalised', 'squared', 'bernoulli')
@@ -551,8 +558,21 @@ def start_rotation(
     return torch.from_numpy(ica.components_.T.copy()).float()
 
 # %% ../nbs/02_models.ipynb #c107
-class InvertibleMap(LatentModel):
-    "A diffeomorphism from whitened observations to standardised latents."
+def random_directions(d:int, generator: torch.Generator)->Tensor: # (d, d), a unit vector in every column
+    "Directions drawn uniformly, at least 30 degrees from each other."
+    while True:
+        v = torch.randn(d, d, generator=generator, dtype=torch.float64)
+        v = v / v.norm(dim=0)
+        if (v.T @ v - torch.eye(d)).abs().max() < math.cos(math.radians(30)) and v.det().abs() > .1 / d: return v
+
+def start_directions(white: Tensor, seed:int, restart:int, oblique:bool)->Tensor: # as for `start_rotation`; (d, d)
+    "What a restart begins from: a rotation or, from restart 2 on, perhaps directions that are not orthogonal."
+    if not oblique or restart < 2: return start_rotation(white, seed, restart)
+    return random_directions(white.shape[1], torch.Generator().manual_seed(1_000_003 * seed + restart)).float()
+
+# %% ../nbs/02_models.ipynb #c110
+class Turning(LatentModel):
+    "Whitened observations, turned and bent by rotations and couplings."
     invertible = True
     def __init__(self, n_columns:int, n_latents=None, n_layers:int=4, width:int=32, max_log_scale:float=1., only_scale:bool=False):
         if not isinstance(n_columns, int): raise ValueError(f'an invertible map is for tables, got images {tuple(n_columns)}: train an autoencoder and give the map its latents')
@@ -561,32 +581,57 @@ class InvertibleMap(LatentModel):
         if d > n_columns or (only_scale and d < n_columns): raise ValueError(f'an invertible map cannot make {d} latents of {n_columns} columns')
         self.whiten, self.only_scale = Whiten(n_columns, d), only_scale; self.register_buffer('start', torch.eye(d))
         with own_random(0): self.couplings = nn.ModuleList([Coupling(d, width, bool(k % 2), max_log_scale) for k in range(n_layers if d > 1 else 0)])
-        self.rotations, self.monotone = Rotations(n_layers + 1, d), Monotone(d)
+        self.rotations = Rotations(n_layers + 1, d)
 
-    def reset(self, x: Tensor, seed:int=0, restart:int=0)->'InvertibleMap': # x (n, c)
-        "Whiten by the data, start from the rotation of this restart, with flat marginals."
-        super().reset(x, seed, restart); self.whiten.learn(x, self.only_scale)
-        self.start.copy_(torch.eye(self.n_latents) if self.only_scale else start_rotation(self.whiten(x), seed, restart))
-        self.monotone.flatten(self.turn(x))
-        return self
-
-    def turn(self, x: Tensor)->Tensor: # (n, c) -> (n, d), all but the last two layers
+    def encode(self, x: Tensor)->Tensor: return self.level(self.turn(x)) # (n, c) -> (n, d) standardised latents
+    def decode(self, z: Tensor)->Tensor: return self.turn_back(self.level_back(z)) # (n, d) -> (n, c)
+    def turn(self, x: Tensor)->Tensor: # (n, c) -> (n, d)
+        check_observations(x, self.n_columns)
         R = self.rotations()
         z = self.whiten(x) @ self.start @ R[0]
         for c, r in zip(self.couplings, R[1:]): z = c(z) @ r
         return z
 
-    def encode(self, x: Tensor)->Tensor: # (n, c) -> (n, d) standardised latents
-        check_observations(x, self.n_columns)
-        return self.standardize(self.monotone(self.turn(x)))
-
-    def decode(self, z: Tensor)->Tensor: # (n, d) -> (n, c): every layer undone, last to first, by the stored statistics
+    def turn_back(self, z: Tensor)->Tensor: # (n, d) -> (n, c)
         R = self.rotations()
-        z = self.monotone.inverse(self.standardize.inverse(z))
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)
-        return self.whiten.inverse(z @ R[0].T @ self.start.T)
+        return self.whiten.inverse(z @ R[0].T @ torch.linalg.inv(self.start))
 
-# %% ../nbs/02_models.ipynb #c115
+# %% ../nbs/02_models.ipynb #c112
+class InvertibleMap(Turning):
+    "A diffeomorphism from whitened observations to standardised latents."
+    def __init__(self, n_columns:int, n_latents=None, *, flat:bool=False, **options): # flat: latents are held uniform; options of Turning
+        super().__init__(n_columns, n_latents, **options)
+        self.flat, self.monotone = flat, Monotone(self.n_latents)
+        self.monotone.log_slope.requires_grad_(not flat)
+
+    def extra_repr(self): return ', '.join(name for name in ('flat', 'only_scale') if getattr(self, name))
+    def code(self, x: Tensor, generator=None)->Code: # its mean: before the latents are levelled
+        y = self.turn(x); z = self.level(y)
+        return Code(z, y if self.flat else z, None, z)
+
+    @torch.no_grad()
+    def settle(self, x: Tensor)->None: # x (n, c)
+        if self.flat: self.monotone.flatten(self.standardize.learn(self.turn(x)))
+
+    def reset(self, x: Tensor, seed:int=0, restart:int=0)->'InvertibleMap': # x (n, c)
+        "Whiten by the data, start from the directions of this restart, with flat marginals."
+        super().reset(x, seed, restart); self.whiten.learn(x, self.only_scale)
+        self.start.copy_(torch.eye(self.n_latents) if self.only_scale else start_directions(self.whiten(x), seed, restart, self.flat))
+        self.monotone.flatten(self.turn(x)); self.settle(x)
+        return self
+
+    def level(self, y: Tensor)->Tensor: # (n, d), turned -> (n, d) standardised latents
+        if not self.flat: return self.standardize(self.monotone(y))
+        y = self.standardize(y)
+        if self.training: self.monotone.flatten(gather_batch(y.detach()))
+        return self.monotone(y) * (math.sqrt(3) / self.monotone.span)
+
+    def level_back(self, z: Tensor)->Tensor: # (n, d), by the stored statistics
+        if not self.flat: return self.monotone.inverse(self.standardize.inverse(z))
+        return self.standardize.inverse(self.monotone.inverse(z * (self.monotone.span / math.sqrt(3))))
+
+# %% ../nbs/02_models.ipynb #c120
 def strain(
     x: Tensor, # (n, c) observations
     z: Tensor # (n, d) latents, d <= c

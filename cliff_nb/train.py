@@ -7,7 +7,7 @@ __all__ = ['SCHEDULES', 'Batches', 'FactorDataModule', 'seen_by', 'check_penalty
            'check_finite', 'check_objective', 'Objective', 'rate', 'LearningPenalty', 'set_precision', 'Disentangler',
            'Restart', 'holds_bytes', 'in_batches', 'apply', 'codes', 'check_images', 'observations', 'write_whole',
            'claim', 'digest', 'quiet', 'run', 'finished', 'read_log', 'mean_misfit', 'expected_penalty',
-           'selection_loss', 'check_fit', 'weights_digest', 'one_run', 'fit']
+           'selection_loss', 'check_fit', 'weights_digest', 'best_starts', 'one_run', 'fit']
 
 # %% ../nbs/05_train.ipynb #c003
 import copy
@@ -140,7 +140,7 @@ class Objective(L.LightningModule):
         x, terms = as_float(x), {}
         code = self.model.code(x, self.generator.manual_seed((1_000_003 * self.seed + step + 2**61) % 2**63))
         if not self.model.invertible: terms['reconstruction'] = self.model.misfit(x, code.sample)
-        if self.strain: terms['strain'] = strain(x, code.z)
+        if self.strain: terms['strain'] = strain(x, code.mean)
         terms |= self.model.own_terms(code)
         if self.penalty is None: return terms
         code = self.gathered(code); self.latest = code.each(Tensor.detach); self.penalty.reseed(self.seed, step)
@@ -412,7 +412,7 @@ def selection_loss(
     if module.model.is_image: x = torch.cat([take_rows(x, rows) for rows in some_rows(len(x), 5000).split(500)])
     code = codes(module, x)
     loss = 0. if module.model.invertible else mean_misfit(module, x, code.sample)
-    if module.strain: loss += module.strain * float(strain(x, code.z))
+    if module.strain: loss += module.strain * float(strain(x, code.mean))
     loss += sum(module.model.own_weights[k] * float(t) for k, t in module.model.own_terms(code).items())
     return loss if module.penalty is None else loss + module.weight * expected_penalty(module.penalty, code)
 
@@ -430,12 +430,22 @@ def weights_digest(model: nn.Module)->str:
     "A short fingerprint of all weights and constants."
     return hashlib.sha256(b''.join(v.detach().cpu().contiguous().numpy().tobytes() for v in model.state_dict().values())).hexdigest()[:12]
 
+@torch.no_grad()
+def best_starts(module, x, seed:int, restarts:int, starts:int)->list: # numbers of `restarts` restarts, those with the lowest loss first
+    "Judge many starts of a map by the loss that they have before training."
+    if starts <= restarts: return list(range(restarts))
+    few, losses = x[some_rows(len(x), 3000)], []
+    for r in range(starts):
+        module.model.reset(few, seed, r); losses.append(selection_loss(module, few))
+    return sorted(range(starts), key=losses.__getitem__)[:restarts]
+
 def one_run(module, x, r:int, asked:dict, fresh:bool, folder, progress:bool, checkpoint_every:int, accelerator:str)->Restart: # as in fit; r: number of the restart
     "Reset, train and judge one restart."
     seed, place = asked['seed'], None if folder is None else Path(folder) / f'restart_{r}'
     if fresh: module.model.reset(x, seed, r)
     data = FactorDataModule(x, asked['batch_size'], asked['steps'], seed * 1000 + r)
     run(module, data, place, progress, f'restart {r}' if asked['restarts'] > 1 else 'training', checkpoint_every, accelerator)
+    module.model.settle(x)
     return Restart(r, selection_loss(module, x), module)
 
 # %% ../nbs/05_train.ipynb #c060
@@ -446,19 +456,21 @@ def fit(
     *, weight:float=1., strain:float=0., lr:float=1e-3, decay:bool=True, warmup:int=0, steps:int=2000, batch_size:int=1000, seed:int=0, # see Disentangler
     schedule=None, weight_decay:float=0., precision:str='float32', # see Disentangler
     fresh:bool=True, # False: go on from the weights that the model has
-    restarts:int=1, # independent starts; the best by `selection_loss` is returned
+    restarts:int=1, # independent runs; the best by `selection_loss` is returned
+    starts:int=0, # for maps: of so many starts, those with the lowest loss are trained; 0: the first ones
     folder=None, # where runs are kept; None: nowhere
     progress:bool=True, checkpoint_every:int=500, accelerator:str='auto' # see run
 )->Disentangler: # the best restart; all of them in its attribute `restarts`
     "Train a model with a penalty."
     x = observations(data, model.n_latents)
     check_fit(x, model, batch_size, seed, restarts, steps)
+    if starts and not (fresh and model.invertible): raise ValueError('starts are chosen before training: only a fresh invertible map can be judged then')
     options = dict(weight=weight, lr=lr, decay=decay, warmup=warmup, steps=steps, seed=seed)
     more = {k: v for k, v in dict(strain=strain, schedule=schedule, weight_decay=weight_decay, precision=precision).items() if v not in (None, 0, 'float32')}
     module = Disentangler(copy.deepcopy(model), copy.deepcopy(penalty), **options, **more)
-    asked = options | more | dict(batch_size=batch_size, restarts=restarts, model=repr(model), penalty=repr(penalty)) | ({} if fresh else dict(start=weights_digest(model)))
+    asked = options | more | (dict(starts=starts) if starts else {}) | dict(batch_size=batch_size, restarts=restarts, model=repr(model), penalty=repr(penalty)) | ({} if fresh else dict(start=weights_digest(model)))
     if folder is not None: claim(folder, asked | dict(data=digest(x)))
-    done = [one_run(copy.deepcopy(module), x, r, asked, fresh, folder, progress, checkpoint_every, accelerator) for r in range(restarts)]
+    done = [one_run(copy.deepcopy(module), x, r, asked, fresh, folder, progress, checkpoint_every, accelerator) for r in best_starts(copy.deepcopy(module), x, seed, restarts, starts)]
     best = min(done, key=lambda r: r.loss if math.isfinite(r.loss) else math.inf).module
     best.restarts = [Restart(r.restart, r.loss, copy.deepcopy(r.module)) for r in done]
     return best

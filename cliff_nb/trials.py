@@ -175,8 +175,9 @@ def restart_values(stages:list, data, z: Tensor)->dict: # trained stages, data s
 def oracle_values(last, data, z: Tensor, seed:int)->dict: # last stage, data set, what it saw
     "The oracle check of a map."
     if not last.model.invertible or data.factors.shape[1] != last.model.n_latents: return {}
-    extra = (lambda rows, latents: last.strain * strain(z[rows], latents)) if last.strain else None
-    gap = oracle_gap(data.factors, apply(last, 'encode', z), last.penalty, steps=min(300, last.steps), seed=seed, extra=extra)
+    flat = last.model.flat # then the truth is flattened, and not trained
+    extra = (lambda rows, latents: last.strain * strain(z[rows], latents)) if last.strain and not flat else None
+    gap = oracle_gap(data.factors, apply(last, 'encode', z), last.penalty, steps=0 if flat else min(300, last.steps), seed=seed, extra=extra, flat=flat)
     return {'oracle truth': gap.truth, 'oracle found': gap.found, 'oracle mcc.pearson': gap.score}
 
 # %% ../nbs/08_trials.ipynb #c026
