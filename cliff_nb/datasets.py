@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['ball_colors', 'balls_options', 'balls_choices', 'official_files', 'shapes3d_pairs', 'finite_tensor',
            'refuse_nonfinite', 'check_layout', 'check_x', 'open_images', 'check_whole', 'read_progress', 'StoredImages',
-           'read_rows', 'take_rows', 'stored', 'cell_index', 'check_factors', 'per_factor', 'check_thresholds',
-           'own_generator', 'split_frame', 'read_table', 'load_table', 'FactorDataset', 'describe', 'known_thresholds',
-           'take', 'random_split', 'stack_items', 'draw_edges', 'prior_holes', 'prior_full', 'cell_prior', 'cell_table',
+           'read_rows', 'stored', 'cell_index', 'check_factors', 'per_factor', 'check_thresholds', 'own_generator',
+           'split_frame', 'read_table', 'load_table', 'FactorDataset', 'describe', 'known_thresholds', 'take',
+           'random_split', 'stack_items', 'draw_edges', 'prior_holes', 'prior_full', 'cell_prior', 'cell_table',
            'grid_moments', 'sample_grid', 'RandomLinear', 'bend', 'unbend', 'RandomDiffeomorphism', 'draw_grid',
            'check_cells', 'make_map', 'QuantizedGrid', 'grid_lines', 'draw_discs', 'between', 'balls_grid', 'balls_scm',
            'balls_scalar', 'balls_block', 'check_balls', 'draw_balls', 'Balls', 'render_balls', 'choose_positions',
            'unflatten', 'labels_at', 'midpoints', 'fill_images', 'write_rows', 'write_progress', 'begun',
            'CombinationDataset', 'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites',
            'read_sprites', 'npy_header', 'sprite_stream', 'keep_rows', 'where_from', 'fetch', 'Shapes3D', 'read_labels',
-           'correlated_weights', 'draw_rows', 'ColorDigits']
+           'correlated_weights', 'rows_by_weight', 'ColorDigits']
 
 # %% ../nbs/03_datasets.ipynb #c003
 import copy, hashlib, json, math, operator, os, zipfile, zlib
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from .models import random_rotation
+from .models import check_unit, random_rotation
 from .render import SHAPES3D_NAMES, SHAPES3D_SIZES, Shapes3DRenderer, hue_rgb
 
 # %% ../nbs/03_datasets.ipynb #c007
@@ -74,7 +74,7 @@ def check_x(
     x = finite_tensor(x, 'x')
     if x.ndim == 4:
         check_layout(x.shape)
-        if x.min() < 0 or x.max() > 1: raise ValueError(f'float images must lie in [0, 1], got {x.min():g} to {x.max():g}: divide them by their largest possible value, or give bytes as uint8')
+        check_unit(x)
     return x
 
 # %% ../nbs/03_datasets.ipynb #c016
@@ -132,7 +132,10 @@ class StoredImages:
         if pid != os.getpid() or (seen > 10_000 and self.key is None): a, seen = open_images(self.path, self.key), 0
         self.opened = os.getpid(), a, seen + rows
         return a
-    def take(self, rows): return take_rows(self, rows)
+    def take(self, rows): # the same file with fewer rows
+        part = copy.copy(self)
+        part.rows = self.rows[rows]
+        return part
     def __getitem__(self, i): # (c, h, w) for one index, else (m, c, h, w)
         rows = self.rows[i]
         x = read_rows(self.open(rows.numel()), rows.reshape(-1).numpy())
@@ -150,12 +153,6 @@ def read_rows(
     low, high = int(sort[0]), int(sort[-1]) + 1
     found = np.asarray(a[low:high] if high - low == len(sort) else a[sort])
     return torch.from_numpy(found[back.reshape(-1)])
-
-def take_rows(x:StoredImages, rows)->StoredImages:
-    "The same file with fewer rows."
-    part = copy.copy(x)
-    part.rows = x.rows[rows]
-    return part
 
 def stored(a:np.memmap)->StoredImages:
     "A memory map as something that can be sent to another process."
@@ -1020,7 +1017,7 @@ def correlated_weights(
     at = data.factor_names.index
     return torch.exp(-sum(((c[:, at(a)] - c[:, at(b)])**2 for a, b in pairs), torch.zeros(len(data), dtype=torch.float64)) / (2 * sigma**2))
 
-def draw_rows(
+def rows_by_weight(
     weights:Tensor, # (n,) not negative
     n:int, # number of rows to draw, with replacement
     seed:int=0
