@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from site_config import LIB, NBS, ROOT, SOURCE  # noqa: E402
+from site_config import LIB, NBS, ROOT, SOURCE, copy_tree  # noqa: E402
 
 
 def source(cell): return ''.join(cell['source'])
@@ -105,15 +105,6 @@ def lint(paths):
 
 # ---- pages ----
 
-def copy_tree(to):
-    "What git tracks or would track, so that nothing is made in the checkout"
-    names = subprocess.run(['git', 'ls-files', '-coz', '--exclude-standard'], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split('\0')):
-        if (ROOT / name).exists():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name, follow_symlinks=False)
-
-
 def lines_of():
     "{symbol: (file, line)} of everything in the package's index"
     from importlib import import_module
@@ -136,15 +127,29 @@ def defined(code):
     return [[n.name, *(f'{n.name}.{m.name}' for m in getattr(n, 'body', []) if isinstance(n, ast.ClassDef) and hasattr(m, 'name'))] for n in tops]
 
 
-def signpost(names, module, where):
+def signpost(names, module, where, taken):
     "Anchors that links to symbols jump to, and the link to the file: the line above a definition"
-    known = [[n for n in group if f'{module}.{n}' in where] for group in names]
-    known = [g for g in known if g]
+    known = [k for group in names if (k := [n for n in group if f'{module}.{n}' in where])]
     if not known: return None
-    anchors = ''.join(f'<span id="{html.escape(n.lower())}"></span>' for g in known for n in g)
-    links = ' '.join(f'<a href="{SOURCE}{where[f"{module}.{g[0]}"][0]}#L{where[f"{module}.{g[0]}"][1]}">{g[0]}</a>' for g in known)
+    fresh = [n for g in known for n in g if n.lower() not in taken]
+    taken.update(n.lower() for n in fresh)
+    anchors = ''.join(f'<span id="{html.escape(n.lower())}"></span>' for n in fresh)
+    links = ' '.join('<a href="{}{}#L{}">{}</a>'.format(SOURCE, *where[f'{module}.{g[0]}'], g[0]) for g in known)
     text = f'<div class="source-link">{anchors}source: {links}</div>'
     return dict(cell_type='markdown', id=f'src-{known[0][0].lower()}'.replace('_', '-')[:64], metadata={}, source=[text])
+
+
+def slugs(cells):
+    "The anchors that headings get by themselves"
+    heads = re.findall(r'(?m)^#{2,6} (.+)$', '\n'.join(source(c) for c in cells if c['cell_type'] == 'markdown'))
+    return {re.sub(r'[\s]+', '-', re.sub(r'[^\w\s.-]', '', h).strip().lower()) for h in heads}
+
+
+def own_ids(cell, number):
+    "Tables styled by pandas carry ids; where two tables of a page have the same, the styles of one colour the other"
+    for k, out in enumerate(cell.get('outputs', [])):
+        if 'text/html' in (data := out.get('data', {})):
+            data['text/html'] = re.sub(r'(?<=[#"\s])T_(\w+?)(?=["_\s])', rf'T_{number}_{k}_\1', ''.join(data['text/html']))
 
 
 def dress(path, where):
@@ -152,11 +157,12 @@ def dress(path, where):
     nb = json.loads(path.read_text(encoding='utf-8'))
     raw = json.loads((NBS / path.name).read_text(encoding='utf-8'))['cells'] if (NBS / path.name).exists() else []
     exp = next((m[1] for c in raw if (m := re.match(r'#\|\s*default_exp (\S+)', source(c)))), None)
-    cells = []
-    for c in nb['cells']:
+    cells, taken = [], slugs(nb['cells'])
+    for n, c in enumerate(nb['cells']):
         c['source'] = source(c)
         if c['cell_type'] == 'code' and not c['source'].strip(): continue
-        if exp and c['cell_type'] == 'code' and (post := signpost(defined(c['source']), f'{LIB}.{exp}', where)): cells.append(post)
+        if c['cell_type'] == 'code': own_ids(c, n)
+        if exp and c['cell_type'] == 'code' and (post := signpost(defined(c['source']), f'{LIB}.{exp}', where, taken)): cells.append(post)
         cells.append(c)
     nb['cells'] = cells
     path.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
