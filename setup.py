@@ -3,6 +3,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 root = Path(__file__).resolve().parent
 ini = ConfigParser(delimiters=['='])  # requirements hold ':' and '==', never ' = '
@@ -11,6 +12,22 @@ cfg = ini['DEFAULT']
 name, readme = cfg['lib_name'], root / 'README.md'
 
 STATUS = {'1': 'Planning', '2': 'Pre-Alpha', '3': 'Alpha', '4': 'Beta', '5': 'Production/Stable', '6': 'Mature'}
+
+
+
+class with_notebooks(build_py):
+    "Also puts the notebooks into the package, where `cliff notebooks` finds them. In an editable install it finds the clone's."
+
+    def run(self):
+        super().run()
+        if getattr(self, 'editable_mode', False): return
+        for file in sorted((root / 'nbs').rglob('*')):
+            path = file.relative_to(root / 'nbs')
+            if file.is_symlink() or not file.is_file() or any(p.startswith(('.', '_')) for p in path.parts): continue
+            to = Path(self.build_lib, name, 'notebooks', path)
+            self.mkpath(str(to.parent))
+            self.copy_file(str(file), str(to), preserve_mode=False)
+
 
 setup(
     name=name,
@@ -36,5 +53,6 @@ setup(
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split()},
     entry_points={'nbdev': [f'{name}={name}._modidx:d'], 'console_scripts': cfg['console_scripts'].split()},
+    cmdclass={'build_py': with_notebooks},
     zip_safe=False,
 )
