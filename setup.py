@@ -14,7 +14,6 @@ name, readme = cfg['lib_name'], root / 'README.md'
 STATUS = {'1': 'Planning', '2': 'Pre-Alpha', '3': 'Alpha', '4': 'Beta', '5': 'Production/Stable', '6': 'Mature'}
 
 
-
 class with_notebooks(build_py):
     "Also puts the notebooks into the package, where `cliff notebooks` finds them. In an editable install it finds the clone's."
 
@@ -23,7 +22,7 @@ class with_notebooks(build_py):
         if getattr(self, 'editable_mode', False): return
         for file in sorted((root / 'nbs').rglob('*')):
             path = file.relative_to(root / 'nbs')
-            if file.is_symlink() or not file.is_file() or any(p.startswith(('.', '_')) for p in path.parts): continue
+            if file.is_symlink() or not file.is_file() or any(p.startswith(('.', '_')) or p.endswith('.work') for p in path.parts): continue
             to = Path(self.build_lib, name, 'notebooks', path)
             self.mkpath(str(to.parent))
             self.copy_file(str(file), str(to), preserve_mode=False)
