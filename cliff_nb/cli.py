@@ -462,6 +462,7 @@ def study_command(
         rows = run_study(study, storage, workers, progress=sys.stderr.isatty())
         typer.echo(f'{study.name}: {len(study.trials)} trials, {len(rows)} rows in {study.file.name}')
 
+# %% ../nbs/10_cli.ipynb #c097
 @app.command('table')
 @plainly()
 def table_command(
@@ -476,7 +477,7 @@ def table_command(
         from cliff_nb.studies import summary
         typer.echo(f'{kind}\n' + summary(part, metric).to_string(index=False, float_format='{:.1f}'.format))
 
-# %% ../nbs/10_cli.ipynb #c100
+# %% ../nbs/10_cli.ipynb #c101
 def shipped(
     package=None # folder of the package; None: of this one
 )->Path:
@@ -486,7 +487,7 @@ def shipped(
         if (folder / 'index.ipynb').is_file(): return folder
     raise FileNotFoundError('this installation of cliff_nb came without its notebooks')
 
-# %% ../nbs/10_cli.ipynb #c103
+# %% ../nbs/10_cli.ipynb #c104
 DEVELOPERS = ('.py', '.pyc', '.ini', '.cfg', '.yml', '.css', '.md') # kinds of files that only they need
 
 def for_readers(notebook:str)->str: # the text of the file
@@ -500,7 +501,7 @@ def to_copy(folder)->list: # sorted paths, relative to the folder
     names = (f.relative_to(folder) for f in Path(folder).rglob('*') if f.is_file() and f.suffix not in DEVELOPERS)
     return sorted(n for n in names if not any(part.startswith(('.', '_')) or part.endswith('.work') for part in n.parts))
 
-# %% ../nbs/10_cli.ipynb #c104
+# %% ../nbs/10_cli.ipynb #c105
 @app.command()
 @plainly()
 def notebooks(

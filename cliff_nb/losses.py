@@ -136,6 +136,7 @@ def motion(
     pairs = Motion.apply(slopes, spacing, pooled)
     return pairs.sum() if pairs.ndim == 1 else pairs.sum() - pairs.diagonal().sum()
 
+# %% ../nbs/01_losses.ipynb #c033
 def bivariate(
     z: Tensor, # (n, d) latents; standardised inside
     grid=(-5, 5, 100), # (lo, hi, K), or points (K,)
@@ -151,7 +152,7 @@ def bivariate(
     points = draw_rows(z, n_cond, generator) if points is None else points
     return motion(conditional_grad(z, at, points, sigma), spacing, pooled)
 
-# %% ../nbs/01_losses.ipynb #c045
+# %% ../nbs/01_losses.ipynb #c046
 def shortfall(z: Tensor, sigma, size:int)->Tensor: # of latents that are standardised already
     "Mean of log(uniform / density) over `size` points from -sqrt 3 to sqrt 3, summed over coordinates."
     width = math.sqrt(3)
@@ -166,7 +167,7 @@ def kl_uniform(
     "Divergence of the uniform distribution of variance 1 from every coordinate, summed (eq. 16)."
     return shortfall(standardize(z), bandwidth(sigma, len(z)), size)
 
-# %% ../nbs/01_losses.ipynb #c051
+# %% ../nbs/01_losses.ipynb #c052
 class Penalty(nn.Module):
     "Base of all penalties: subclasses define `terms(z)` and `weights`."
     weights: tuple = ()
@@ -186,7 +187,7 @@ class Penalty(nn.Module):
     def forward(self, z: Tensor)->Tensor: # scalar
         return sum(w * t for w, t in zip(self.weights, self.terms(z), strict=True))
 
-# %% ../nbs/01_losses.ipynb #c052
+# %% ../nbs/01_losses.ipynb #c053
 def check_weights(**weights)->None:
     "Refuse weights that are not finite numbers >= 0."
     for name, w in weights.items():
@@ -198,7 +199,7 @@ class CliffTerms(NamedTuple):
     biv: Tensor
     kl: Tensor
 
-# %% ../nbs/01_losses.ipynb #c054
+# %% ../nbs/01_losses.ipynb #c055
 @torch.no_grad()
 def over_draws(
     penalty: Penalty, # is reseeded
@@ -224,7 +225,7 @@ def mean_penalty(
     "The penalty on fixed rows, averaged over fixed draws."
     return over_draws(penalty, z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))[:n].to(z.device)], draws)
 
-# %% ../nbs/01_losses.ipynb #c058
+# %% ../nbs/01_losses.ipynb #c059
 class Schedule(NamedTuple):
     "A bandwidth that narrows over the first steps of a run, by the same factor every step."
     wide: float # at step 0
@@ -240,7 +241,7 @@ def read_sigma(sigma): # a number, a sequence of d, 'silverman', a `Schedule` or
     elif not isinstance(sigma, str): check_sigma(sigma)
     return sigma
 
-# %% ../nbs/01_losses.ipynb #c061
+# %% ../nbs/01_losses.ipynb #c062
 class Queue(nn.Module):
     "The latents of recent steps, detached."
     def __init__(self, size:int, max_age:int): # rows kept; steps after which a row is dropped
@@ -265,14 +266,14 @@ class Queue(nn.Module):
 
     def extra_repr(self): return f'{self.size}, max_age={self.max_age}'
 
-# %% ../nbs/01_losses.ipynb #c062
+# %% ../nbs/01_losses.ipynb #c063
 def draw_pairs(d:int, n_pairs, generator)->Tensor: # (P, 2) ordered pairs (i, j) of different coordinates, each at most once
     "Draw ordered pairs at random; all of them if there are no more than `n_pairs`."
     k = torch.randperm(d * (d - 1), generator=generator)[:n_pairs]
     i, j = k // (d - 1), k % (d - 1)
     return torch.stack([i, j + (j >= i)], 1)
 
-# %% ../nbs/01_losses.ipynb #c064
+# %% ../nbs/01_losses.ipynb #c065
 class CliffOptions(Penalty):
     "The arguments of the criterion, checked."
     def __init__(self,
@@ -295,7 +296,7 @@ class CliffOptions(Penalty):
         self.grid, self.n_cond, self.n_pairs, self.queue, self.pooled = grid, n_cond, n_pairs, Queue(queue, max_age) if queue else None, pooled
         self.weights = CliffTerms(lambda_uni, lambda_biv, lambda_kl)
 
-# %% ../nbs/01_losses.ipynb #c065
+# %% ../nbs/01_losses.ipynb #c066
 class CliffLoss(CliffOptions):
     "The Cliff criterion: `lambda_uni * uni + lambda_biv * biv + lambda_kl * kl`."
     def sigma_at(self, sigma, n:int): # a number or a sequence
@@ -319,7 +320,7 @@ class CliffLoss(CliffOptions):
         extra = ('' if self.n_pairs is None else f', n_pairs={self.n_pairs}') + (', pooled=True' if self.pooled else '')
         return f'sigma={self.sigma}, sigma_kl={self.sigma_kl}, weights={tuple(self.weights)}, grid={self.grid}, n_cond={self.n_cond}' + extra
 
-# %% ../nbs/01_losses.ipynb #c095
+# %% ../nbs/01_losses.ipynb #c096
 class IOSSTerms(NamedTuple):
     "The one term of IOSS, unweighted."
     ioss: Tensor
@@ -350,7 +351,7 @@ class IOSS(Penalty):
             worst = far.topk(max(1, round(self.top * self.n_draws))).indices
             return IOSSTerms((u[worst] - z[nearest[worst]]).norm(dim=1).mean())
 
-# %% ../nbs/01_losses.ipynb #c101
+# %% ../nbs/01_losses.ipynb #c102
 class _Gather(torch.autograd.Function):
     "All processes' rows, with gradients."
     @staticmethod
@@ -375,7 +376,7 @@ def gather_batch(
     alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
     return z if alone else _Gather.apply(z)
 
-# %% ../nbs/01_losses.ipynb #c106
+# %% ../nbs/01_losses.ipynb #c107
 def cached_backward(
     encode, # function of one part -> latents (n, d)
     penalty: Penalty, # of the whole batch
@@ -390,10 +391,10 @@ def cached_backward(
     for x, grad in zip(parts, grads): encode(x).backward(grad)
     return loss.detach()
 
-# %% ../nbs/01_losses.ipynb #c118
+# %% ../nbs/01_losses.ipynb #c119
 from itertools import combinations
 
-# %% ../nbs/01_losses.ipynb #c123
+# %% ../nbs/01_losses.ipynb #c124
 def gaussian_kl(
     mean: Tensor, # (n, d)
     log_var: Tensor # (n, d)
@@ -412,7 +413,7 @@ class CodePenalty(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}'
 
-# %% ../nbs/01_losses.ipynb #c124
+# %% ../nbs/01_losses.ipynb #c125
 class KLTerms(NamedTuple):
     "The one term of beta-VAE, unweighted."
     kl_code: Tensor
@@ -426,7 +427,7 @@ class BetaVAE(CodePenalty):
 
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->KLTerms: return KLTerms(gaussian_kl(mean, log_var)) # (n, d) each
 
-# %% ../nbs/01_losses.ipynb #c128
+# %% ../nbs/01_losses.ipynb #c129
 class GapTerms(NamedTuple):
     "The one term of AnnealedVAE, unweighted."
     capacity_gap: Tensor
@@ -445,7 +446,7 @@ class AnnealedVAE(CodePenalty):
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->GapTerms: # (n, d) each
         return GapTerms((gaussian_kl(mean, log_var) - self.capacity * min(1., self.step / self.steps)).abs())
 
-# %% ../nbs/01_losses.ipynb #c132
+# %% ../nbs/01_losses.ipynb #c133
 def shuffle_columns(
     z: Tensor, # (n, d)
     generator: torch.Generator # on the CPU
@@ -468,7 +469,7 @@ def discriminator(
         layers += [layer, nn.LeakyReLU(slope)]
     return nn.Sequential(*layers[:-1])
 
-# %% ../nbs/01_losses.ipynb #c134
+# %% ../nbs/01_losses.ipynb #c135
 def misjudgement(
     net: nn.Sequential, # (n, d) -> (n, 2): real, shuffled
     sample: Tensor, # (n, d), n >= 4
@@ -480,7 +481,7 @@ def misjudgement(
     logits = net(torch.cat([sample[:half], shuffle_columns(sample[half:2 * half], generator)]))
     return nn.functional.cross_entropy(logits, torch.arange(2, device=sample.device).repeat_interleave(half))
 
-# %% ../nbs/01_losses.ipynb #c135
+# %% ../nbs/01_losses.ipynb #c136
 class FactorTerms(NamedTuple):
     "The two terms of FactorVAE, unweighted."
     kl_code: Tensor
@@ -516,7 +517,7 @@ class FactorVAE(CodePenalty):
             loss = misjudgement(self.discriminator, check_latents(code.sample, 'sample'), self.generator)
         self.optimizer.zero_grad(); loss.backward(); self.optimizer.step()
 
-# %% ../nbs/01_losses.ipynb #c141
+# %% ../nbs/01_losses.ipynb #c142
 def log_normal(
     z: Tensor, # values
     mean, log_var # of the densities; all three broadcast
@@ -539,7 +540,7 @@ def log_shares(
     shares[row, (row + 1) % n] = (n_data - m) / (n_data * m)
     return shares.log()
 
-# %% ../nbs/01_losses.ipynb #c142
+# %% ../nbs/01_losses.ipynb #c143
 class TCTerms(NamedTuple):
     "The three terms of beta-TCVAE, unweighted."
     mi: Tensor
@@ -566,7 +567,7 @@ class BetaTCVAE(CodePenalty):
         own, prior = log_normal(sample, mean, log_var).sum(1), log_normal(sample, 0., torch.zeros_like(mean)).sum(1)
         return TCTerms((own - joint).mean(), (joint - margins).mean(), (margins - prior).mean())
 
-# %% ../nbs/01_losses.ipynb #c152
+# %% ../nbs/01_losses.ipynb #c153
 class DIPTerms(NamedTuple):
     "The three terms of DIP-VAE, unweighted."
     kl_code: Tensor
@@ -594,7 +595,7 @@ class DIPVAE(CodePenalty):
         diagonal = cov.diagonal()
         return DIPTerms(gaussian_kl(mean, log_var), cov.square().sum() - diagonal.square().sum(), (diagonal - 1).square().sum())
 
-# %% ../nbs/01_losses.ipynb #c157
+# %% ../nbs/01_losses.ipynb #c158
 def nearest(
     u: Tensor, # (m, 2) points
     z: Tensor, # (n, 2) latents
@@ -619,7 +620,7 @@ def near_bound(
         bound = torch.minimum(bound, (z[:, 1] - b[:, None]).square() + d[:, None])
     return bound
 
-# %% ../nbs/01_losses.ipynb #c158
+# %% ../nbs/01_losses.ipynb #c159
 @torch.no_grad()
 def emptiest(
     z: Tensor, # (n, 2) latents
@@ -640,7 +641,7 @@ def emptiest(
             if d[top] > best: best, at = d[top].item(), (i[top].item(), j[top].item(), l[top].item())
     return at
 
-# %% ../nbs/01_losses.ipynb #c160
+# %% ../nbs/01_losses.ipynb #c161
 def sample_pairs(
     d:int, # coordinates
     n_pairs:int, # how many at most
@@ -655,7 +656,7 @@ class HFSTerms(NamedTuple):
     "The one term of HFS, unweighted."
     hfs: Tensor
 
-# %% ../nbs/01_losses.ipynb #c161
+# %% ../nbs/01_losses.ipynb #c162
 class HFS(Penalty):
     "Hausdorff distance from all combinations of values to the latents, for pairs of coordinates (Roth et al., 2023)."
     def __init__(self,
@@ -688,7 +689,7 @@ class HFS(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}, n_pairs={self.n_pairs}, product={self.product!r}'
 
-# %% ../nbs/01_losses.ipynb #c171
+# %% ../nbs/01_losses.ipynb #c172
 class PairTerms(NamedTuple):
     "The one term of pairwise IOSS, unweighted."
     ioss_pairs: Tensor

@@ -124,6 +124,7 @@ def train_stage(
     model = before[-1].model if same else make_model(trial['model'], tuple(seen.shape[1:]), n_latents)
     return fit(model, seen, make_penalty(trial['penalty']), seed=trial['seed'], fresh=not same, folder=folder, progress=False, **trial['fit'])
 
+# %% ../nbs/08_trials.ipynb #c019
 def train_trial(
     trial:dict,
     x, n_latents:int, # observations
@@ -147,7 +148,7 @@ def clocked(trial, x, n_latents, before, folder): # as for train_stage
     last.seconds = float(file.read_text())
     return last
 
-# %% ../nbs/08_trials.ipynb #c023
+# %% ../nbs/08_trials.ipynb #c024
 def fast_ica(x: Tensor, seed:int)->Tensor: # (n, c) -> (n, c)
     "Independent components by scikit-learn, a linear method without training."
     from sklearn.decomposition import FastICA
@@ -163,7 +164,7 @@ def score(model, data, metrics=('mcc', 'quantized'), n:int=50_000, **options)->d
     settings = ('n', 'n_latents', 'predictor', 'bins', 'binning', 'seed')
     return {k: float(v) for k, v in row.items() if k not in settings and math.isfinite(v)}
 
-# %% ../nbs/08_trials.ipynb #c025
+# %% ../nbs/08_trials.ipynb #c026
 def restart_values(stages:list, data, z: Tensor)->dict: # trained stages, data set, what the last stage saw
     "Loss and score of every restart of the last stage."
     values = {}
@@ -180,14 +181,14 @@ def oracle_values(last, data, z: Tensor, seed:int)->dict: # last stage, data set
     gap = oracle_gap(data.factors, apply(last, 'encode', z), last.penalty, steps=0 if flat else min(300, last.steps), seed=seed, extra=extra, flat=flat)
     return {'oracle truth': gap.truth, 'oracle found': gap.found, 'oracle mcc.pearson': gap.score}
 
-# %% ../nbs/08_trials.ipynb #c026
+# %% ../nbs/08_trials.ipynb #c027
 def ica_values(trial:dict, data, test, work)->dict: # as in `run_trial`
     "Scores of FastICA, on the observations or on the latents of a base."
     base = trial.get('base')
     stages = train_trial(as_trial(base, trial), data.x, trial.get('latents') or data.factors.shape[1], work) if base else []
     return score(lambda x: fast_ica(Stages(stages).encode(x), trial['seed']), test, **trial.get('scores', {}), batch=len(test))
 
-# %% ../nbs/08_trials.ipynb #c027
+# %% ../nbs/08_trials.ipynb #c028
 def run_trial(
     trial:dict, # see the table above
     work=None # folder where stages are kept; None: nowhere
