@@ -30,7 +30,7 @@ from . import __version__
 class Method(NamedTuple):
     "One method of the demo."
     title: str # in tables and pictures
-    model: str # 'autoencoder' or 'map'
+    model: str # 'autoencoder', 'map' or 'flat'
     penalty: tuple|None # name of a class in `cliff_nb.losses`, and its options
     options: dict # of `fit`
 
@@ -39,6 +39,8 @@ RECIPE = dict(
     ioss=Method('IOSS, autoencoder', 'autoencoder', ('IOSS', {}), dict(weight=.1, strain=.3, steps=1500, lr=2e-3)),
     cliff=Method('Cliff, autoencoder', 'autoencoder', ('CliffLoss', dict(lambda_biv=3., lambda_kl=3.)), dict(weight=.03, strain=1., steps=1500, lr=2e-3)),
     cliff_map=Method('Cliff, map', 'map', ('CliffLoss', dict(lambda_biv=3., lambda_kl=3.)), dict(weight=1., strain=30., steps=400, lr=1e-3, batch_size=2000, restarts=4)),
+    cliff_flat=Method('Cliff pooled, flat map', 'flat', ('CliffLoss', dict(lambda_uni=0., lambda_biv=3., lambda_kl=0., pooled=True, sigma=.07, grid=(-2.8, 2.8, 100), n_cond=20)),
+                      dict(weight=1., strain=10., steps=200, lr=3e-3, batch_size=2000, restarts=2, starts=150)),
 )
 
 # %% ../nbs/10_cli.ipynb #c008
@@ -46,7 +48,7 @@ DATA = dict(n=20_000, strength=.5) # of `QuantizedGrid`
 FIRST = 8 # seed of the data of run 0; the mixings before it hardly turn the plane, and are too easy
 SEEDS = 3
 QUICK = dict(steps=30, batch_size=500, restarts=1) # instead of the options above, to see that everything works
-OWN = dict(autoencoder='cliff', map='cliff_map') # the row of the recipe that own data are fitted by
+OWN = dict(autoencoder='cliff', map='cliff_map', flat='cliff_flat') # the row of the recipe that own data are fitted by
 
 # %% ../nbs/10_cli.ipynb #c013
 @contextmanager
@@ -162,7 +164,7 @@ def fit_one(
 
 # %% ../nbs/10_cli.ipynb #c036
 def load_module(
-    kind:str, # 'autoencoder' or 'map'
+    kind:str, # 'autoencoder', 'map' or 'flat'
     n_columns:int, n_latents:int,
     checkpoint # path
 ): # `Disentangler` in evaluation mode
@@ -236,9 +238,10 @@ def demo_pictures(
     for r in rows:
         if r['seed'] != 0: continue
         m, checkpoint = RECIPE[r['method']], folder / f'runs/{r["method"]}_0/restart_{r["restart"]}/last.ckpt'
-        encoders[m.title] = encoder(load_module(m.model, data.x.shape[1], data.factors.shape[1], checkpoint))
+        module = load_module(m.model, data.x.shape[1], data.factors.shape[1], checkpoint); module.model.settle(data.x)
+        encoders[m.title] = encoder(module)
     save_figure(folder / 'latent_spaces.png', plot_spaces(data, encoders))
-    z = encoders[RECIPE['cliff_map'].title](data.x)
+    z = encoders[RECIPE['cliff_flat'].title](data.x)
     save_figure(folder / 'cliffs.png', plot_cliffs(z, names=latent_names(z)))
 
 # %% ../nbs/10_cli.ipynb #c048
@@ -285,7 +288,7 @@ def default_of(option:str)->str:
     return f'[default: {", ".join(f"{v:g} ({kind})" for kind, v in values.items())}]'
 
 def own_settings(
-    kind:str, # 'autoencoder' or 'map'
+    kind:str, # 'autoencoder', 'map' or 'flat'
     sigma, # of the criterion; None: the recipe's
     **given # options of `fit`; None: the recipe's
 ): # penalty, and options of `fit`
@@ -317,7 +320,7 @@ def factor_scores(
 def write_model(
     folder, # of the fit
     module, # as `fit` returns it
-    kind:str, # 'autoencoder' or 'map'
+    kind:str, # 'autoencoder', 'map' or 'flat'
     columns # names, or None
 )->None:
     "Write `model.ckpt` and `fit.json`."
@@ -374,11 +377,11 @@ def fit_command(
     data: Annotated[Path, Argument(metavar='DATA', help='A .npy or .csv file, one row a sample.')],
     latents: Annotated[int, Option(help='Number of latents.')],
     factors: Annotated[str, Option(metavar='COL,...', help='Columns that are true factors: judged by, not trained on.')]='',
-    model: Annotated[str, Option(help='autoencoder, or map (invertible).')]='autoencoder',
+    model: Annotated[str, Option(help='autoencoder, map (invertible), or flat (a map whose latents are uniform).')]='autoencoder',
     sigma: number(float, 'sigma', 'Bandwidth, in standard deviations of a latent.')=None,
     weight: number(float, 'weight', 'Weight of the criterion against the reconstruction error.')=None,
     steps: number(int, 'steps', 'Training steps.')=None,
-    batch: Annotated[Optional[int], Option(help='Rows a step. [default: 1000 (autoencoder), 2000 (map), or all if there are fewer]', show_default=False)]=None,
+    batch: Annotated[Optional[int], Option(help='Rows a step. [default: 1000 (autoencoder), 2000 (maps), or all if there are fewer]', show_default=False)]=None,
     lr: number(float, 'lr', 'Learning rate.')=None,
     seed: Annotated[int, Option(help='Seed of the run.')]=0,
     restarts: number(int, 'restarts', 'Independent starts, of which the best is kept.')=None,

@@ -249,7 +249,7 @@ def in_batches(
     "Run a function in evaluation mode over any number of rows."
     was_training = module.training
     module.eval()
-    a = a if holds_bytes(a) else torch.as_tensor(np.asarray(a), dtype=torch.float32)
+    a = a if holds_bytes(a) else torch.as_tensor(np.require(a, np.float32, 'W'))
     size = batch or (500 if module.model.is_image else 10_000)
     parts = a.split(size) if isinstance(a, Tensor) else (take_rows(a, rows) for rows in torch.arange(len(a)).split(size))
     out = [f(as_float(part.to(module.device))) for part in parts]

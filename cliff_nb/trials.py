@@ -13,6 +13,7 @@ import json
 import math
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 import torch
 from filelock import FileLock
@@ -51,10 +52,10 @@ def make_penalty(spec): # [name of a class in cliff_nb.losses, options], a list 
 def additive(shape, n_latents:int, blocks=None, norm:bool=False, network:str='conv', **options): # as for AutoEncoder; blocks as for AdditiveDecoder
     "An autoencoder with an additive decoder; blocks that broadcast have half the widths."
     make = (lambda d: BroadcastDecoder(d, shape, (32, 16), 64)) if network == 'broadcast' else None
-    decoder = AdditiveDecoder(n_latents, shape if len(shape) == 3 else shape[0], blocks, make, norm)
+    decoder = AdditiveDecoder(n_latents, shape, blocks, make, norm)
     return AutoEncoder(shape, n_latents, decoder=decoder, norm=norm, network=network, **options)
 
-MODELS = dict(autoencoder=AutoEncoder, vae=VAE, additive=additive, quantized=QuantizedAutoEncoder, map=InvertibleMap)
+MODELS = dict(autoencoder=AutoEncoder, vae=VAE, additive=additive, quantized=QuantizedAutoEncoder, map=InvertibleMap, flat=partial(InvertibleMap, flat=True))
 
 def make_model(
     spec, # a name, or [name, options]
@@ -65,7 +66,7 @@ def make_model(
     name, options = (spec, {}) if isinstance(spec, str) else spec
     if name not in MODELS: raise ValueError(f'model must be one of {sorted(MODELS)}, got {name!r}')
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    return MODELS[name](shape[0] if name == 'map' and len(shape) == 1 else shape, n_latents, **options)
+    return MODELS[name](shape[0] if len(shape) == 1 else shape, n_latents, **options)
 
 # %% ../nbs/08_trials.ipynb #c014
 class Stages:
