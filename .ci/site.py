@@ -131,9 +131,9 @@ def signpost(names, module, where, taken):
     "Anchors that links to symbols jump to, and the link to the file: the line above a definition"
     known = [k for group in names if (k := [n for n in group if f'{module}.{n}' in where])]
     if not known: return None
-    fresh = [n for g in known for n in g if n.lower() not in taken]
-    taken.update(n.lower() for n in fresh)
-    anchors = ''.join(f'<span id="{html.escape(n.lower())}"></span>' for n in fresh)
+    fresh = [n for n in dict.fromkeys(n.lower() for g in known for n in g) if n not in taken]  # mcc and MCC are one
+    taken.update(fresh)
+    anchors = ''.join(f'<span id="{html.escape(n)}"></span>' for n in fresh)
     links = ' '.join('<a href="{}{}#L{}">{}</a>'.format(SOURCE, *where[f'{module}.{g[0]}'], g[0]) for g in known)
     text = f'<div class="source-link">{anchors}source: {links}</div>'
     return dict(cell_type='markdown', id=f'src-{known[0][0].lower()}'.replace('_', '-')[:64], metadata={}, source=[text])
