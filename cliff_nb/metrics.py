@@ -7,7 +7,7 @@ __all__ = ['NO_INTERVAL', 'METRICS', 'COLUMNS', 'as_matrix', 'as_pair', 'constan
            'circular_correlation', 'with_circles', 'match', 'matched', 'MCC', 'mcc', 'cut_like', 'both_ways',
            'axis_readings', 'chance_accuracy', 'as_cells', 'holds_integers', 'QuantizedAccuracy', 'quantized_accuracy',
            'Score', 'sample_interval', 'quantized_mcc', 'looks_discrete', 'guess_discrete', 'Pair', 'name_constants',
-           'silent_constants', 'check_pair', 'enough', 'two_parts', 'discretize', 'classes', 'entropy_of',
+           'silent_constants', 'check_pair', 'enough', 'numbered', 'two_parts', 'discretize', 'classes', 'entropy_of',
            'mutual_information', 'mig', 'informative', 'modularity', 'concentration', 'make_predictor', 'learn_factor',
            'near_chance', 'shares', 'dci_parts', 'dci', 'svm_accuracy', 'sap', 'standardised', 'value_auc',
            'explicitness', 'cast_votes', 'factorvae_score', 'nearest_information', 'top_share', 'explained',
@@ -360,6 +360,14 @@ def enough(
                 f'that takes about {math.ceil(n * need / c)} samples; if the factor is continuous, say discrete=False')
 
 # %% ../nbs/04_metrics.ipynb #c117
+def numbered(
+    pair:Pair
+)->Pair: # values of discrete factors replaced by 0, 1, 2, ... in their order
+    "Number the values of discrete factors."
+    f = [np.unique(f, return_inverse=True)[1] if d else f for f, d in zip(pair.factors.T, pair.discrete)]
+    return pair._replace(factors=np.stack(f, 1).astype(float))
+
+# %% ../nbs/04_metrics.ipynb #c120
 def two_parts(
     n:int, # rows there are
     n_train:int, n_test:int, # rows wanted
@@ -371,7 +379,7 @@ def two_parts(
     order = np.random.default_rng(seed).permutation(n)
     return order[:n_train], order[n_train:n_train + n_test]
 
-# %% ../nbs/04_metrics.ipynb #c125
+# %% ../nbs/04_metrics.ipynb #c128
 def discretize(
     a:np.ndarray, # (n, d)
     bins:int=20,
@@ -393,7 +401,7 @@ def classes(pair:Pair, bins:int, binning:str)->np.ndarray: # (n, k) int, from 0
     "Factors as classes: the values of discrete ones, bins of the others."
     return np.hstack([discretize(f[:, None], len(f) if d else bins, binning) for f, d in zip(pair.factors.T, pair.discrete)])
 
-# %% ../nbs/04_metrics.ipynb #c128
+# %% ../nbs/04_metrics.ipynb #c131
 def entropy_of(
     c:np.ndarray # (n,) int >= 0
 )->float: # nats
@@ -410,7 +418,7 @@ def mutual_information(
     alone = np.array([entropy_of(x) for x in a.T])[:, None] + [entropy_of(y) for y in b.T]
     return np.maximum(alone - joint, 0)
 
-# %% ../nbs/04_metrics.ipynb #c134
+# %% ../nbs/04_metrics.ipynb #c137
 def mig(
     factors, # (n, k)
     latents, # (n, d), d >= 2
@@ -428,7 +436,7 @@ def mig(
     interval = sample_interval(mig, pair.factors, pair.latents, bootstrap, seed=seed, **options) if bootstrap else NO_INTERVAL
     return Score(float((best - second).mean()), {'per_factor': best - second}, share, {'n': len(f), **options}, interval)
 
-# %% ../nbs/04_metrics.ipynb #c140
+# %% ../nbs/04_metrics.ipynb #c143
 def informative(
     mi:np.ndarray, # (k, d) nats
     sizes_f:np.ndarray, sizes_z:np.ndarray, # (k,), (d,) numbers of occurring bins
@@ -439,7 +447,7 @@ def informative(
     freedom = np.maximum(np.outer(sizes_f - 1, sizes_z - 1), 1)
     return (2 * n * mi > stats.chi2.isf((1 - level) / len(mi), freedom)).any(0)
 
-# %% ../nbs/04_metrics.ipynb #c141
+# %% ../nbs/04_metrics.ipynb #c144
 def modularity(
     factors, # (n, k), k >= 2
     latents, # (n, d)
@@ -459,7 +467,7 @@ def modularity(
     interval = sample_interval(modularity, pair.factors, pair.latents, bootstrap, seed=seed, **options) if bootstrap else NO_INTERVAL
     return Score(float(each[counted].mean()) if counted.any() else 0., {'per_latent': each, 'counted': counted}, mi, {'n': len(f), **options}, interval)
 
-# %% ../nbs/04_metrics.ipynb #c147
+# %% ../nbs/04_metrics.ipynb #c150
 def concentration(
     weights:np.ndarray # (m, c) non-negative, c >= 2
 )->np.ndarray: # (m,) 1: all in one place, 0: spread evenly, or nothing there
@@ -468,7 +476,7 @@ def concentration(
     share = weights / np.where(total > 0, total, 1)[:, None]
     return np.where(total > 0, 1 - stats.entropy(np.where(total[:, None] > 0, share, 1), axis=1) / np.log(weights.shape[1]), 0)
 
-# %% ../nbs/04_metrics.ipynb #c151
+# %% ../nbs/04_metrics.ipynb #c154
 def make_predictor(
     name, # 'gbt', 'forest', 'hist', or a function of (discrete, seed)
     discrete:bool, # a classifier, or a regressor
@@ -483,7 +491,7 @@ def make_predictor(
     if name == 'hist': return getattr(ensemble, f'HistGradientBoosting{kind}')(max_iter=50, early_stopping=False, random_state=seed)
     raise ValueError(f"predictor must be 'gbt', 'forest', 'hist' or a function, got {name!r}")
 
-# %% ../nbs/04_metrics.ipynb #c152
+# %% ../nbs/04_metrics.ipynb #c155
 def learn_factor(x, y, x_test, y_test, predictor, discrete:bool, seed:int): # (d,) importances, score on the test rows
     "Train a predictor of one factor; which latents it used and how well it did."
     model = make_predictor(predictor, discrete, seed).fit(x, y)
@@ -493,7 +501,7 @@ def learn_factor(x, y, x_test, y_test, predictor, discrete:bool, seed:int): # (d
         used = permutation_importance(model, x_test, y_test, n_repeats=2, random_state=seed, n_jobs=1).importances_mean
     return np.maximum(used, 0), float(model.score(x_test, y_test))
 
-# %% ../nbs/04_metrics.ipynb #c156
+# %% ../nbs/04_metrics.ipynb #c159
 def near_chance(
     pair:Pair, train:np.ndarray, test:np.ndarray, # row numbers
     scores:np.ndarray # (k,) accuracy, or R2
@@ -509,7 +517,7 @@ def near_chance(
     if out: warnings.warn(f"factor{'s' * (len(out) > 1)} {', '.join(out)} predicted no better than by chance: the importances for it are noise", UserWarning, stacklevel=3)
     return out
 
-# %% ../nbs/04_metrics.ipynb #c159
+# %% ../nbs/04_metrics.ipynb #c162
 def shares(used:np.ndarray)->np.ndarray: # (k, d) importances, every factor's divided by their sum
     "Importances that sum to 1 for every factor that has any."
     return used / np.where(used.sum(1, keepdims=True) > 0, used.sum(1, keepdims=True), 1)
@@ -520,7 +528,7 @@ def dci_parts(used:np.ndarray)->dict: # (k, d) importances
     each, complete = concentration(r.T), concentration(r)
     return {'disentanglement': float((each * r.sum(0)).sum() / max(r.sum(), 1e-300)), 'completeness': float(complete.mean()), 'per_latent': each, 'per_factor': complete}
 
-# %% ../nbs/04_metrics.ipynb #c160
+# %% ../nbs/04_metrics.ipynb #c163
 def dci(
     factors, # (n, k), k >= 2
     latents, # (n, d), d >= 2
@@ -536,6 +544,7 @@ def dci(
     pair = check_pair(factors, latents, discrete, 'dci', min_factors=2, min_latents=2, min_rows=30)
     train, test = two_parts(len(pair.latents), n_train, n_test, seed)
     enough(pair._replace(factors=pair.factors[np.append(train, test)]), 5, 'dci')
+    pair = numbered(pair)
     z = pair.latents[train], pair.latents[test]
     jobs = (delayed(learn_factor)(z[0], f[train], z[1], f[test], predictor, bool(c), seed) for f, c in zip(pair.factors.T, pair.discrete))
     used, scores = map(np.array, zip(*Parallel(n_jobs=n_jobs, prefer='threads', verbose=10 * progress)(jobs)))
@@ -543,7 +552,7 @@ def dci(
     settings = {'predictor': getattr(predictor, '__name__', predictor), 'n_train': len(train), 'n_test': len(test), 'seed': seed, 'discrete': pair.discrete}
     return Score(parts['disentanglement'], parts, shares(used), settings)
 
-# %% ../nbs/04_metrics.ipynb #c171
+# %% ../nbs/04_metrics.ipynb #c174
 def svm_accuracy(z:np.ndarray, f:np.ndarray, train, test, seed:int)->float: # z (n,) standardised, f (n,) classes
     "Test accuracy of a linear classifier on one latent."
     from sklearn.svm import LinearSVC
@@ -552,7 +561,7 @@ def svm_accuracy(z:np.ndarray, f:np.ndarray, train, test, seed:int)->float: # z 
         model = LinearSVC(C=.01, class_weight='balanced', random_state=seed).fit(z[train, None], f[train])
     return float(model.score(z[test, None], f[test]))
 
-# %% ../nbs/04_metrics.ipynb #c172
+# %% ../nbs/04_metrics.ipynb #c175
 def sap(
     factors, # (n, k)
     latents, # (n, d), d >= 2
@@ -563,7 +572,7 @@ def sap(
     pair = check_pair(factors, latents, discrete, 'sap', min_latents=2, min_rows=30)
     train, test = two_parts(len(pair.latents), n_train, n_test, seed)
     enough(pair._replace(factors=pair.factors[np.append(train, test)]), 5, 'sap')
-    z = standardised(pair.latents)
+    pair, z = numbered(pair), standardised(pair.latents)
     one = lambda f, c, j: svm_accuracy(z[:, j], f, train, test, seed) if c else float(np.mean(standardised(f[:, None])[:, 0] * z[:, j])**2)
     scores = np.array([[one(f, c, j) for j in range(z.shape[1])] for f, c in zip(pair.factors.T, pair.discrete)])
     second, best = np.sort(scores, axis=1)[:, -2:].T
@@ -574,7 +583,7 @@ def standardised(a:np.ndarray)->np.ndarray: # (n, d)
     std = a.std(0)
     return (a - a.mean(0)) / np.where(std > 0, std, 1)
 
-# %% ../nbs/04_metrics.ipynb #c178
+# %% ../nbs/04_metrics.ipynb #c181
 def value_auc(z:np.ndarray, is_value:np.ndarray, train, test)->float: # z (n, d), is_value (n,) bool
     "Area under the ROC curve of a logistic regression on unseen samples; .5 if there is nothing to tell apart."
     from sklearn.linear_model import LogisticRegression
@@ -583,7 +592,7 @@ def value_auc(z:np.ndarray, is_value:np.ndarray, train, test)->float: # z (n, d)
     model = LogisticRegression(max_iter=500).fit(z[train], is_value[train])
     return float(roc_auc_score(is_value[test], model.decision_function(z[test])))
 
-# %% ../nbs/04_metrics.ipynb #c179
+# %% ../nbs/04_metrics.ipynb #c182
 def explicitness(
     factors, # (n, k)
     latents, # (n, d)
@@ -603,7 +612,7 @@ def explicitness(
     each = np.nanmean(areas, axis=1)
     return Score(float(each.mean()), {'per_factor': each, 'normalised': float(2 * each.mean() - 1)}, areas, {'n_train': len(train), 'n_test': len(test), 'bins': bins, 'seed': seed, 'discrete': pair.discrete})
 
-# %% ../nbs/04_metrics.ipynb #c185
+# %% ../nbs/04_metrics.ipynb #c188
 def cast_votes(
     pair:Pair, batch:int, n_votes:int, rng
 )->tuple[np.ndarray, np.ndarray]: # (n_votes,) least varying latent, (n_votes,) factor that was fixed
@@ -619,7 +628,7 @@ def cast_votes(
                 latent[part] = group.var(1).argmin(1)
     return latent, fixed
 
-# %% ../nbs/04_metrics.ipynb #c186
+# %% ../nbs/04_metrics.ipynb #c189
 def factorvae_score(
     factors, # (n, k) discrete, k >= 2
     latents, # (n, d)
@@ -640,7 +649,7 @@ def factorvae_score(
     right = votes.argmax(0)[alive[latent[n_train:]]] == fixed[n_train:]
     return Score(float(right.mean()), {'pruned': sorted(set(range(len(std))) - set(alive.tolist()))}, votes, settings)
 
-# %% ../nbs/04_metrics.ipynb #c192
+# %% ../nbs/04_metrics.ipynb #c195
 def nearest_information(f:np.ndarray, z:np.ndarray, neighbours:int, seed:int, n_jobs:int=1)->np.ndarray: # (n, k) classes, (n, d) -> (k, d) nats
     "Mutual information of classes with continuous latents, by nearest neighbours."
     from joblib import Parallel, delayed
@@ -654,7 +663,7 @@ def top_share(a:np.ndarray)->float: # (m, c): mean share of the largest entry of
     share = a.max(1) / np.maximum(a.sum(1), 1e-300)
     return float(np.clip((share.mean() - 1 / a.shape[1]) / (1 - 1 / a.shape[1]), 0, 1))
 
-# %% ../nbs/04_metrics.ipynb #c193
+# %% ../nbs/04_metrics.ipynb #c196
 def explained(z:np.ndarray, c:np.ndarray)->float: # (n, d) standardised, (n,) classes; 0 for nothing, 1 for all
     "Share of the entropy of balanced classes that a logistic regression explains."
     from sklearn.linear_model import LogisticRegression
@@ -671,7 +680,7 @@ def logistic_information(z:np.ndarray, f:np.ndarray, n_jobs:int=1)->np.ndarray: 
         warnings.simplefilter('ignore') # separable classes never converge
         return np.array(Parallel(n_jobs=n_jobs, prefer='threads')(delayed(explained)(z, c) for c in f.T))
 
-# %% ../nbs/04_metrics.ipynb #c196
+# %% ../nbs/04_metrics.ipynb #c199
 def infomec(
     factors, # (n, k), k >= 2
     latents, # (n, d) continuous, or of an integer type: codes
@@ -696,7 +705,7 @@ def infomec(
     m, c = top_share(nmi[:, active].T), top_share(nmi[:, active])
     return Score(m, {'m': m, 'e': e, 'c': c, 'active': active}, nmi, settings)
 
-# %% ../nbs/04_metrics.ipynb #c204
+# %% ../nbs/04_metrics.ipynb #c207
 def support_gap(
     z:np.ndarray, # (n, 2)
     points:int, # probes of each axis
@@ -708,7 +717,7 @@ def support_gap(
     product = np.stack(np.meshgrid(*probes.T), -1).reshape(-1, 2)
     return float(cKDTree(z).query(np.unique(product, axis=0))[0].max())
 
-# %% ../nbs/04_metrics.ipynb #c205
+# %% ../nbs/04_metrics.ipynb #c208
 def factorised_support(
     latents, # (n, d), d >= 2
     points:int=64, # probes of each axis
@@ -725,7 +734,7 @@ def factorised_support(
     upper = out[np.triu_indices(len(out), 1)]
     return Score(float(upper.mean()), {'worst': float(upper.max())}, out, {'n': len(z), 'points': points, 'trim': trim})
 
-# %% ../nbs/04_metrics.ipynb #c217
+# %% ../nbs/04_metrics.ipynb #c220
 def as_scores(
     values, # (n,) one number a seed
     name:str, # what to call it in an error
@@ -748,7 +757,7 @@ def bootstrap_interval(
     means = np.random.default_rng(seed).choice(values, (n_boot, len(values))).mean(1)
     return tuple(float(q) for q in np.quantile(means, [tail, 1 - tail]))
 
-# %% ../nbs/04_metrics.ipynb #c223
+# %% ../nbs/04_metrics.ipynb #c226
 class Difference(NamedTuple):
     "A mean difference with its interval."
     mean:float # of a - b
@@ -768,7 +777,7 @@ def paired_difference(
     half = stats.t.ppf((1 + level) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
     return Difference(float(d.mean()), float(d.mean() - half), float(d.mean() + half))
 
-# %% ../nbs/04_metrics.ipynb #c229
+# %% ../nbs/04_metrics.ipynb #c232
 class OracleGap(NamedTuple):
     "Loss reached from the truth and by training, their difference, and what follows."
     truth: float
@@ -792,7 +801,7 @@ def descend(penalty, x, steps:int, lr:float, batch_size:int, seed:int, extra=Non
     model.settle(x)
     with torch.no_grad(): return model.eval().encode(x)
 
-# %% ../nbs/04_metrics.ipynb #c230
+# %% ../nbs/04_metrics.ipynb #c233
 def oracle_gap(
     factors, # (n, k) true factors
     latents, # (n, d) what training found
@@ -808,7 +817,7 @@ def oracle_gap(
     truth, found = (mean_penalty(penalty, a) + (0. if extra is None else float(extra(slice(None), a))) for a in (z, latents))
     return OracleGap(truth, found, found - truth, mcc(factors, z), 'optimisation gap' if found > truth else 'criterion gap')
 
-# %% ../nbs/04_metrics.ipynb #c236
+# %% ../nbs/04_metrics.ipynb #c239
 def some_observations(x, rows:np.ndarray)->torch.Tensor: # x tensor, array, memory map or h5 data set; sorted row numbers -> float32
     "Rows of the observations, as a model wants them."
     part = torch.as_tensor(x[rows] if isinstance(x, torch.Tensor) else np.asarray(x[rows]))
@@ -819,7 +828,7 @@ def reconstruction(model, x:torch.Tensor, x_hat:torch.Tensor)->float: # 0: perfe
     if hasattr(model, 'reconstruction_error'): return float(model.reconstruction_error(x, x_hat))
     return float((x_hat - x).square().mean() / (x - x.mean(0)).square().mean().clamp_min(1e-12))
 
-# %% ../nbs/04_metrics.ipynb #c237
+# %% ../nbs/04_metrics.ipynb #c240
 @torch.no_grad()
 def encode_all(
     model, # with `encode` and, for the error, `decode`; a module that holds one as `.model`; or a function
@@ -842,7 +851,7 @@ def encode_all(
         if was_training: model.train()
     return np.concatenate(latents), error
 
-# %% ../nbs/04_metrics.ipynb #c241
+# %% ../nbs/04_metrics.ipynb #c244
 METRICS = ('mcc', 'quantized', 'dci', 'mig', 'sap', 'modularity', 'explicitness', 'factorvae', 'infomec', 'factorised_support')
 
 def cells_of(data, factors:np.ndarray, discrete, rows): # (n, k) int, or None
@@ -866,7 +875,7 @@ def metric_jobs(f, z, cells, discrete, cyclic, predictor, seed:int, n_jobs:int)-
 COLUMNS = {'mcc': ('mcc.pearson', 'mcc.spearman'), 'quantized': ('quantized_mcc', 'quantized_accuracy'), 'infomec': ('infomec.m', 'infomec.e', 'infomec.c'),
     'dci': ('dci.disentanglement', 'dci.completeness', 'dci.informativeness')}
 
-# %% ../nbs/04_metrics.ipynb #c242
+# %% ../nbs/04_metrics.ipynb #c245
 def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of warnings
     "Compute metrics one by one; what fails or is skipped is NaN."
     row, said = {}, []
@@ -878,7 +887,7 @@ def run_jobs(jobs:dict, metrics, skip)->tuple[dict, list]: # numbers, texts of w
         said += [str(v.message) for v in w if issubclass(v.category, UserWarning)]
     return row, list(dict.fromkeys(said))
 
-# %% ../nbs/04_metrics.ipynb #c243
+# %% ../nbs/04_metrics.ipynb #c246
 def evaluate(
     model, # see `encode_all`
     data, # `FactorDataset` with factors, or (x, factors)
