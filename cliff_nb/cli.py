@@ -241,7 +241,7 @@ def demo_pictures(
         module = load_module(m.model, data.x.shape[1], data.factors.shape[1], checkpoint); module.model.settle(data.x)
         encoders[m.title] = encoder(module)
     save_figure(folder / 'latent_spaces.png', plot_spaces(data, encoders))
-    z = encoders[RECIPE['cliff_flat'].title](data.x)
+    z = encoders[RECIPE['cliff_map'].title](data.x) # not the flat map: its latents are uniform
     save_figure(folder / 'cliffs.png', plot_cliffs(z, names=latent_names(z)))
 
 # %% ../nbs/10_cli.ipynb #c048
@@ -475,7 +475,7 @@ def table_command(
     "Print the scores of a study, times 100."
     study = parts_of(name, out)[-1]()
     rows = study.rows()
-    if not (rows.metric == metric).any(): raise ValueError(f'{study.name} has no rows of {metric!r}; there are {sorted(rows.metric.unique())}: run `cliff study {name}`')
+    if not (rows.metric == metric).any(): raise ValueError(f'{study.name} has no rows of {metric!r}; there are {sorted(m for m in rows.metric.unique() if not m.startswith("restart"))}: run `cliff study {name}`')
     for kind, part in rows.groupby(rows.data.str.rpartition()[0]):
         from cliff_nb.studies import summary
         typer.echo(f'{kind}\n' + summary(part, metric).to_string(index=False, float_format='{:.1f}'.format))
