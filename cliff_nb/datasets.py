@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ball_colors', 'balls_options', 'balls_choices', 'official_files', 'shapes3d_pairs', 'finite_tensor',
-           'refuse_nonfinite', 'check_layout', 'check_x', 'open_images', 'check_whole', 'read_progress', 'StoredImages',
-           'read_rows', 'stored', 'cell_index', 'check_factors', 'per_factor', 'check_thresholds', 'own_generator',
-           'split_frame', 'read_table', 'load_table', 'FactorDataset', 'describe', 'known_thresholds', 'take',
-           'random_split', 'stack_items', 'draw_edges', 'prior_holes', 'prior_full', 'cell_prior', 'cell_table',
+           'refuse_nonfinite', 'check_layout', 'check_x', 'open_images', 'check_whole', 'read_progress', 'Stored',
+           'StoredImages', 'read_rows', 'stored', 'cell_index', 'check_factors', 'per_factor', 'check_thresholds',
+           'own_generator', 'split_frame', 'read_table', 'load_table', 'FactorDataset', 'describe', 'known_thresholds',
+           'take', 'random_split', 'stack_items', 'draw_edges', 'prior_holes', 'prior_full', 'cell_prior', 'cell_table',
            'grid_moments', 'sample_grid', 'RandomLinear', 'bend', 'unbend', 'RandomDiffeomorphism', 'draw_grid',
            'check_cells', 'make_map', 'QuantizedGrid', 'grid_lines', 'draw_discs', 'between', 'balls_grid', 'balls_scm',
            'balls_scalar', 'balls_block', 'check_balls', 'draw_balls', 'Balls', 'render_balls', 'choose_positions',
@@ -106,7 +106,20 @@ def read_progress(path): # dict with 'done' and 'n', or None
     return json.loads(side.read_text()) if side.is_file() else None
 
 # %% ../nbs/03_datasets.ipynb #c018
-class StoredImages:
+class Stored:
+    "What images in a file say about themselves."
+    @property
+    def shape(self): return torch.Size((len(self.rows), *self.size))
+    def __len__(self): return len(self.rows)
+    def __repr__(self): return f'{type(self).__name__}({tuple(self.shape)} in {self.path.name})'
+    def __getstate__(self): return {**self.__dict__, 'opened': None}
+    def take(self, rows): # the same file with fewer rows
+        part = copy.copy(self)
+        part.rows = self.rows[rows]
+        return part
+
+# %% ../nbs/03_datasets.ipynb #c019
+class StoredImages(Stored):
     "uint8 images in a file, read when asked for; opened on first use in each process."
     dtype, ndim = torch.uint8, 4
     def __init__(self,
@@ -122,27 +135,18 @@ class StoredImages:
         if n == 0: raise ValueError(f'{self.path.name} holds no images')
         check_layout(self.shape)
 
-    @property
-    def shape(self): return torch.Size((len(self.rows), *self.size))
-    def __len__(self): return len(self.rows)
-    def __repr__(self): return f'StoredImages({tuple(self.shape)} in {self.path.name})'
-    def __getstate__(self): return {**self.__dict__, 'opened': None}
     def open(self, rows:int=0): # the array in the file, of which so many rows are wanted now
         pid, a, seen = self.opened or (None, None, 0)
         if pid != os.getpid() or (seen > 10_000 and self.key is None): a, seen = open_images(self.path, self.key), 0
         self.opened = os.getpid(), a, seen + rows
         return a
-    def take(self, rows): # the same file with fewer rows
-        part = copy.copy(self)
-        part.rows = self.rows[rows]
-        return part
     def __getitem__(self, i): # (c, h, w) for one index, else (m, c, h, w)
         rows = self.rows[i]
         x = read_rows(self.open(rows.numel()), rows.reshape(-1).numpy())
         if self.channels_last: x = x.permute(0, 3, 1, 2).contiguous()
         return x[0] if rows.ndim == 0 else x
 
-# %% ../nbs/03_datasets.ipynb #c019
+# %% ../nbs/03_datasets.ipynb #c020
 def read_rows(
     a, # memory map or h5py data set (n, ...)
     rows:np.ndarray # (m,) integers
@@ -161,7 +165,7 @@ def stored(a:np.memmap)->StoredImages:
     if not whole: raise ValueError('a memory map of images must be the whole of a .npy file, as np.load(path, mmap_mode=...) gives it; take rows with .subset')
     return StoredImages(a.filename)
 
-# %% ../nbs/03_datasets.ipynb #c028
+# %% ../nbs/03_datasets.ipynb #c029
 def cell_index(
     factors:Tensor, # (n, k) values
     thresholds # k increasing 1-d tensors, the inner thresholds of each factor
@@ -170,7 +174,7 @@ def cell_index(
     columns = zip(factors.T.contiguous(), thresholds, strict=True)
     return torch.stack([torch.searchsorted(t.to(f), f, right=True) for f, t in columns], 1)
 
-# %% ../nbs/03_datasets.ipynb #c032
+# %% ../nbs/03_datasets.ipynb #c033
 def check_factors(
     factors, # array, tensor or lists of numbers
     n:int # rows of x
@@ -190,7 +194,7 @@ def per_factor(
     if len(values) != k: raise ValueError(f'{name} must have one entry for each of the {k} factors, got {len(values)}')
     return list(values)
 
-# %% ../nbs/03_datasets.ipynb #c036
+# %% ../nbs/03_datasets.ipynb #c037
 def check_thresholds(thresholds, k:int): # a list of k increasing 1-d float32 tensors, or None
     "Refuse thresholds that are not one increasing sequence a factor."
     thresholds = per_factor(thresholds, k, 'thresholds')
@@ -200,7 +204,7 @@ def check_thresholds(thresholds, k:int): # a list of k increasing 1-d float32 te
         if t.ndim != 1 or not (t.diff() > 0).all(): raise ValueError(f'thresholds of factor {i} must be 1-d and increasing, got {t.tolist()}')
     return thresholds
 
-# %% ../nbs/03_datasets.ipynb #c041
+# %% ../nbs/03_datasets.ipynb #c042
 def own_generator(
     seed:int, # a non-negative integer
     purpose:str # names an independent stream of the seed
@@ -211,7 +215,7 @@ def own_generator(
     state = np.random.SeedSequence((seed, zlib.crc32(purpose.encode()))).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 
-# %% ../nbs/03_datasets.ipynb #c046
+# %% ../nbs/03_datasets.ipynb #c047
 def split_frame(
     frame, # pandas DataFrame
     factors=() # names of the columns that are factors
@@ -228,7 +232,7 @@ def split_frame(
     tensor = lambda f, name: finite_tensor(f.to_numpy(np.float64, na_value=np.nan), name, list(f.columns))
     return tensor(x, 'x'), *((tensor(frame[factors], 'factors'), factors) if factors else (None, None))
 
-# %% ../nbs/03_datasets.ipynb #c050
+# %% ../nbs/03_datasets.ipynb #c051
 def read_table(
     path # a .npy or .csv file
 ): # array from .npy, DataFrame from .csv
@@ -241,7 +245,7 @@ def read_table(
     try: return pd.read_csv(path) if path.suffix == '.csv' else np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as e: raise ValueError(f'cannot read {path.name}: {e}') from e
 
-# %% ../nbs/03_datasets.ipynb #c054
+# %% ../nbs/03_datasets.ipynb #c055
 def load_table(
     path, # a .npy or .csv file
     factors=() # names of the columns of a .csv that are factors
@@ -252,7 +256,7 @@ def load_table(
     if len(factors): raise ValueError(f'{Path(path).name} has no column names to take factors from')
     return table, None, None
 
-# %% ../nbs/03_datasets.ipynb #c059
+# %% ../nbs/03_datasets.ipynb #c060
 class FactorDataset(Dataset):
     "Observations with the factors, names and thresholds that belong to them."
     def __init__(self,
@@ -287,7 +291,7 @@ class FactorDataset(Dataset):
     @staticmethod
     def from_dataset(dataset, factor_names=None): return FactorDataset(*stack_items(dataset), factor_names)
 
-# %% ../nbs/03_datasets.ipynb #c061
+# %% ../nbs/03_datasets.ipynb #c062
 def describe(data)->str: # one line
     "Number of samples, shape of one, factors with their sizes."
     sizes = data.factor_sizes or [None] * len(data.factor_names)
@@ -295,13 +299,13 @@ def describe(data)->str: # one line
     source = f', {data.source}' if getattr(data, 'source', None) else ''
     return f'{type(data).__name__}: n = {len(data)}, x {tuple(data.x.shape[1:])}, factors: {factors}{source}'
 
-# %% ../nbs/03_datasets.ipynb #c068
+# %% ../nbs/03_datasets.ipynb #c069
 def known_thresholds(data): # k tensors
     "The thresholds of a data set that has them."
     if data.thresholds is None: raise ValueError('cells need thresholds, and this data set was given none')
     return data.thresholds
 
-# %% ../nbs/03_datasets.ipynb #c072
+# %% ../nbs/03_datasets.ipynb #c073
 def take(
     data, # FactorDataset
     idx # index tensor, list, boolean mask or slice
@@ -314,7 +318,7 @@ def take(
     part.factors = None if data.factors is None else data.factors[rows]
     return part
 
-# %% ../nbs/03_datasets.ipynb #c076
+# %% ../nbs/03_datasets.ipynb #c077
 def random_split(
     data, # FactorDataset
     fraction:float, # share of the rows in the first part, between 0 and 1
@@ -326,7 +330,7 @@ def random_split(
     order = torch.randperm(len(data), generator=own_generator(seed, 'split'))
     return data.subset(order[:n]), data.subset(order[n:])
 
-# %% ../nbs/03_datasets.ipynb #c083
+# %% ../nbs/03_datasets.ipynb #c084
 def stack_items(
     dataset # map-style: items x, or (x, one number or a row of factors)
 ): # (n, ...) x, (n, k) factors or None
@@ -339,7 +343,7 @@ def stack_items(
     factors = stack([item[1] for item in items])
     return stack([item[0] for item in items]), factors if factors.ndim > 1 else factors[:, None]
 
-# %% ../nbs/03_datasets.ipynb #c091
+# %% ../nbs/03_datasets.ipynb #c092
 def draw_edges(
     n_cells, # number of cells of each axis
     generator:torch.Generator
@@ -348,7 +352,7 @@ def draw_edges(
     steps = [.3 + 2.2 * torch.rand(m, dtype=torch.float64, generator=generator) for m in n_cells]
     return [torch.cat([torch.zeros(1, dtype=torch.float64), s.cumsum(0)]) for s in steps]
 
-# %% ../nbs/03_datasets.ipynb #c096
+# %% ../nbs/03_datasets.ipynb #c097
 def prior_holes(noise:Tensor)->Tensor: # (4, 4) normals -> (4, 4) probabilities
     "Strong diagonal, five empty cells."
     prior = noise.flatten().softmax(0).view(4, 4).clone()
@@ -362,7 +366,7 @@ def prior_full(noise:Tensor)->Tensor: # (4, 4) normals -> (4, 4) probabilities
     prior.diagonal().fill_(.25)
     return (10 * prior).flatten().softmax(0).view(4, 4)
 
-# %% ../nbs/03_datasets.ipynb #c100
+# %% ../nbs/03_datasets.ipynb #c101
 def cell_prior(
     n_cells, # number of cells of each axis
     support:str, # 'full' or 'holes'
@@ -379,7 +383,7 @@ def cell_prior(
     if small and dependence is None: return prior_holes(noise) if support == 'holes' else prior_full(noise)
     return ((.3 if dependence is None else dependence) * noise).flatten().softmax(0).view(*n_cells)
 
-# %% ../nbs/03_datasets.ipynb #c105
+# %% ../nbs/03_datasets.ipynb #c106
 def cell_table(n_cells)->Tensor: # (cells, k) int64, the last axis varies fastest
     "The index of every cell on every axis."
     return torch.cartesian_prod(*[torch.arange(m) for m in n_cells]).view(-1, len(n_cells))
@@ -395,7 +399,7 @@ def grid_moments(
     off = (low + high) / 2 - mean
     return mean, off.T @ (p[:, None] * off) + torch.diag(p @ (high - low)**2 / 12)
 
-# %% ../nbs/03_datasets.ipynb #c111
+# %% ../nbs/03_datasets.ipynb #c112
 def sample_grid(
     prior:Tensor, # probability of every cell, shape n_cells
     edges, # k tensors of cells + 1 edges
@@ -410,7 +414,7 @@ def sample_grid(
     factors = low + (high - low) * torch.rand(low.shape, generator=generator)
     return torch.minimum(factors, torch.nextafter(high, low)), cells
 
-# %% ../nbs/03_datasets.ipynb #c122
+# %% ../nbs/03_datasets.ipynb #c123
 class RandomLinear:
     "A well-conditioned random matrix and its inverse."
     def __init__(self, dim:int, seed:int=0):
@@ -422,7 +426,7 @@ class RandomLinear:
     def inverse(self, x:Tensor)->Tensor: return torch.linalg.solve(self.matrix, x.double().T).T.to(x.dtype)
     __call__ = forward
 
-# %% ../nbs/03_datasets.ipynb #c127
+# %% ../nbs/03_datasets.ipynb #c128
 def bend(
     x:Tensor, # (..., dim)
     strength:float, # s >= 0; 0 changes nothing
@@ -431,7 +435,7 @@ def bend(
     "The element-wise monotone residual x + s tanh(2 x + b)."
     return x + strength * torch.tanh(2 * x + shift)
 
-# %% ../nbs/03_datasets.ipynb #c131
+# %% ../nbs/03_datasets.ipynb #c132
 @torch.no_grad()
 def unbend(
     y:Tensor, # (..., dim)
@@ -452,7 +456,7 @@ def unbend(
         x, worst = torch.where(going, torch.where(good, step, (low + high) / 2), x), error.abs()
     return x.expand_as(error)
 
-# %% ../nbs/03_datasets.ipynb #c136
+# %% ../nbs/03_datasets.ipynb #c137
 class RandomDiffeomorphism:
     "Rotations and monotone bends in turn, with an exact inverse."
     def __init__(self,
@@ -485,7 +489,7 @@ class RandomDiffeomorphism:
         for r, b in zip(self.rotations[-2::-1], self.shifts[::-1]): x = unbend(x, self.strength, b) @ r
         return x
 
-# %% ../nbs/03_datasets.ipynb #c143
+# %% ../nbs/03_datasets.ipynb #c144
 def draw_grid(
     n_cells, # number of cells of each axis
     support:str, dependence:float|None, # see `cell_prior`
@@ -498,7 +502,7 @@ def draw_grid(
         mean, cov = grid_moments(prior, edges)
         if support == 'full' or .45 <= cov[0, 1] / (cov[0, 0] * cov[1, 1]).sqrt() <= .75: return edges, prior, mean, cov
 
-# %% ../nbs/03_datasets.ipynb #c146
+# %% ../nbs/03_datasets.ipynb #c147
 def check_cells(n_cells, n_axes:int): # list of n_axes ints
     "One number of cells for each axis, all of them at least 1."
     cells = [operator.index(m) for m in ([n_cells] * n_axes if np.ndim(n_cells) == 0 else n_cells)]
@@ -513,7 +517,7 @@ def make_map(mixing:str, dim:int, strength:float, n_layers:int, seed:int): # a m
     if mixing == 'diffeomorphism': return RandomDiffeomorphism(dim, n_layers, strength, seed)
     raise ValueError(f"mixing must be 'none', 'linear' or 'diffeomorphism', got {mixing!r}")
 
-# %% ../nbs/03_datasets.ipynb #c150
+# %% ../nbs/03_datasets.ipynb #c151
 class QuantizedGrid(FactorDataset):
     "Factors that are uniform in the cells of a grid, seen through a smooth invertible mixing."
     def __init__(self,
@@ -545,7 +549,7 @@ class QuantizedGrid(FactorDataset):
         off = self.correlation[~torch.eye(len(self.mean), dtype=torch.bool)].abs()
         return f'{describe(self)}, support {self.support!r}, mixing {self.mixing!r}, largest correlation {max(off.tolist(), default=0):.2f}'
 
-# %% ../nbs/03_datasets.ipynb #c152
+# %% ../nbs/03_datasets.ipynb #c153
 def grid_lines(
     edges, # 2 tensors of cells + 1 edges
     points:int=200 # points a line
@@ -560,7 +564,7 @@ def grid_lines(
             lines.append((axis, value.item(), line))
     return lines
 
-# %% ../nbs/03_datasets.ipynb #c170
+# %% ../nbs/03_datasets.ipynb #c171
 ball_colors = torch.tensor([[2, 156, 154], [222, 100, 100], [149, 59, 123], [74, 114, 179]]).float()
 
 def draw_discs(
@@ -583,7 +587,7 @@ def draw_discs(
         x.copy_(canvas.round_())
     return out
 
-# %% ../nbs/03_datasets.ipynb #c179
+# %% ../nbs/03_datasets.ipynb #c180
 def between(u:Tensor, low, high)->Tensor: # u in [0, 1) -> [low, high), never rounded up to high
     "Uniform numbers moved to an interval."
     low, high = torch.as_tensor(low).float(), torch.as_tensor(high).float()
@@ -604,7 +608,7 @@ def balls_scm(n:int, rule:str|None, generator:torch.Generator)->Tensor: # (n, 4)
     x2, y2 = torch.where(upper, .1, .5), torch.where(upper, .5, .1)
     return torch.cat([first, torch.stack([between(u[:, 2], x2, x2 + .4), between(u[:, 3], y2, y2 + .4)], 1)], 1)
 
-# %% ../nbs/03_datasets.ipynb #c180
+# %% ../nbs/03_datasets.ipynb #c181
 def balls_scalar(n:int, support:str, generator:torch.Generator)->Tensor: # (n, 2) y1, y2
     "Heights of two balls that move on two vertical lines."
     u = torch.rand(n, 2, generator=generator)
@@ -624,7 +628,7 @@ def balls_block(n:int, rule:str|None, radius:float, generator:torch.Generator)->
         kept = torch.cat([kept, z[(z[:, :2] - z[:, 2:]).norm(dim=1) >= 2 * radius]])
     return kept[:n]
 
-# %% ../nbs/03_datasets.ipynb #c185
+# %% ../nbs/03_datasets.ipynb #c186
 balls_options = {'grid': ('dependence',), 'scm': ('rule',), 'scalar': ('support',), 'block': ('rule',)}
 balls_choices = {'rule': (None, 'linear', 'nonlinear'), 'support': ('square', 'L', 'disconnected', 'held_out')}
 
@@ -647,7 +651,7 @@ def draw_balls(n:int, variant:str, o:dict, radius:float, seed:int): # (n, k) lat
     jumps = {'square': None, 'held_out': None, 'L': [[.5], [.5]], 'disconnected': [[], [.25, .75]]}
     return balls_scalar(n, o['support'], gen), jumps[o['support']]
 
-# %% ../nbs/03_datasets.ipynb #c186
+# %% ../nbs/03_datasets.ipynb #c187
 class Balls(FactorDataset):
     "Two discs on white; their positions are the factors."
     def __init__(self,
@@ -677,7 +681,7 @@ class Balls(FactorDataset):
         return render_balls(torch.as_tensor(factors), self.variant, self.radius, self.size, self.snap)
     def __repr__(self): return f'{describe(self)}, variant {self.variant!r}, radius {self.radius}' + (', snapped to pixels' if self.snap else '')
 
-# %% ../nbs/03_datasets.ipynb #c187
+# %% ../nbs/03_datasets.ipynb #c188
 def render_balls(factors:Tensor, variant:str, radius:float, size:int, snap:bool)->Tensor: # (m, 3, size, size) uint8
     "Images of given latents of a variant."
     k = 2 if variant == 'scalar' else 4
@@ -686,7 +690,7 @@ def render_balls(factors:Tensor, variant:str, radius:float, size:int, snap:bool)
     if k == 2: factors = torch.stack([torch.full_like(factors[:, 0], .25), factors[:, 0], torch.full_like(factors[:, 0], .75), factors[:, 1]], 1)
     return draw_discs(factors.view(-1, 2, 2), radius, size, snap)
 
-# %% ../nbs/03_datasets.ipynb #c196
+# %% ../nbs/03_datasets.ipynb #c197
 def choose_positions(
     index, # None: all; n: so many drawn at random; (n,) flat numbers; (n, k) positions, also between the values
     sizes, # number of values of each factor
@@ -715,7 +719,7 @@ def unflatten(index:Tensor, sizes)->Tensor: # (n,) integers -> (n, k) float64 po
     if index.is_floating_point() or len(index) == 0 or index.min() < 0 or index.max() >= total: raise ValueError(f'flat numbers must be integers from 0 to {total - 1}, got {index.dtype} from {min(index.tolist(), default=None)} to {max(index.tolist(), default=None)}')
     return torch.stack(torch.unravel_index(index, tuple(sizes)), 1).double()
 
-# %% ../nbs/03_datasets.ipynb #c199
+# %% ../nbs/03_datasets.ipynb #c200
 def labels_at(
     positions:Tensor, # (n, k)
     values # k lists of increasing numbers
@@ -731,7 +735,7 @@ def midpoints(values): # k lists -> k lists, one shorter
     "Half-way between neighbouring values."
     return [[(a + b) / 2 for a, b in zip(v, v[1:])] for v in values]
 
-# %% ../nbs/03_datasets.ipynb #c204
+# %% ../nbs/03_datasets.ipynb #c205
 def fill_images(
     path, # .npy file to write
     n:int, # number of images
@@ -764,7 +768,7 @@ def write_progress(path:Path, state:dict)->None:
     part = Path(f'{path}.json.part')
     part.write_text(json.dumps(state)); part.replace(f'{path}.json')
 
-# %% ../nbs/03_datasets.ipynb #c205
+# %% ../nbs/03_datasets.ipynb #c206
 def begun(path:Path, n:int, shape, tag:str)->int: # how many images are there already
     "Check that a file is the one meant, if it exists."
     if path.suffix != '.npy': raise ValueError(f"the file of images must end in .npy, got '{path.name}'")
@@ -777,7 +781,7 @@ def begun(path:Path, n:int, shape, tag:str)->int: # how many images are there al
     if found != (n, *shape): raise ValueError(f'{path.name} should hold {(n, *shape)}, found {found}: delete it and call again')
     return state['done']
 
-# %% ../nbs/03_datasets.ipynb #c210
+# %% ../nbs/03_datasets.ipynb #c211
 class CombinationDataset(FactorDataset):
     "Images of all combinations of a few values of each factor; a subclass gives values and pictures."
     values, is_cyclic, image_shape = {}, {}, (1, 64, 64)
@@ -805,7 +809,7 @@ class CombinationDataset(FactorDataset):
         positions = choose_positions(index, cls.sizes(), seed)
         return cls(generate_images(cls, path, positions, progress), labels_at(positions, cls.values.values()), 'generated')
 
-# %% ../nbs/03_datasets.ipynb #c211
+# %% ../nbs/03_datasets.ipynb #c212
 def generate_images(
     cls, # a CombinationDataset
     path, # file or None
@@ -822,7 +826,7 @@ def generate_images(
     digest = hashlib.sha256(positions.numpy().tobytes()).hexdigest()[:12]
     return fill_images(path, len(positions), cls.image_shape, make, f'{cls.__name__} generated {digest}', progress=progress)
 
-# %% ../nbs/03_datasets.ipynb #c214
+# %% ../nbs/03_datasets.ipynb #c215
 def heart_edge(c:Tensor)->Tensor: # cos t -> v on the curve
     "Height of the heart's outline."
     return .6625 * (13 * c - 5 * (2 * c**2 - 1) - 2 * (4 * c**3 - 3 * c) - (8 * c**4 - 8 * c**2 + 1)) + 1.44
@@ -849,7 +853,7 @@ def draw_sprites(positions:Tensor)->Tensor: # (m, 5) positions -> (m, 1, 64, 64)
     for k in range(3): out[shape == k] = 255 * inside_sprite(k, u[shape == k], v[shape == k]).to(torch.uint8)
     return out[:, None]
 
-# %% ../nbs/03_datasets.ipynb #c216
+# %% ../nbs/03_datasets.ipynb #c217
 class DSprites(CombinationDataset):
     "Squares, ellipses and hearts in 6 scales, 40 orientations, 32 x 32 positions; orientation is cyclic."
     values = {'shape': [0., 1., 2.], 'scale': [.5 + k / 10 for k in range(6)], 'orientation': [2 * math.pi * k / 39 for k in range(40)],
@@ -875,7 +879,7 @@ class DSprites(CombinationDataset):
             x = keep_rows(sprite_stream(path, images), n, rows)
         return cls(x, labels[rows], f'from {Path(path).name}')
 
-# %% ../nbs/03_datasets.ipynb #c217
+# %% ../nbs/03_datasets.ipynb #c218
 def read_sprites(path): # (n, 5) labels, (n, h, w) shape of the images
     "Labels and shape of the images in an archive of sprites."
     path, need = Path(path), ['imgs', 'latents_classes', 'latents_values']
@@ -897,7 +901,7 @@ def npy_header(stream): # shape and dtype
     if fortran: raise ValueError('the images are stored column by column')
     return shape, dtype
 
-# %% ../nbs/03_datasets.ipynb #c218
+# %% ../nbs/03_datasets.ipynb #c219
 def sprite_stream(path, shape): # make(lo, hi) -> (hi - lo, 1, 64, 64) uint8, 0 or 255
     "Images of an archive, chunk after chunk; going back starts again from the beginning."
     state, each = {}, math.prod(shape[1:])
@@ -922,7 +926,7 @@ def keep_rows(make, n:int, rows:Tensor, chunk:int=1000)->Tensor: # (len(rows), .
         found.append(x[rows[order][(rows[order] >= lo) & (rows[order] < lo + chunk)] - lo])
     return torch.cat(found)[order.argsort()]
 
-# %% ../nbs/03_datasets.ipynb #c221
+# %% ../nbs/03_datasets.ipynb #c222
 official_files = {
     'shapes3d': dict(file='3dshapes.h5', url='https://storage.googleapis.com/3d-shapes/3dshapes.h5', md5='099a2078d58cec4daad0702c55d06868', size=267_573_662, instead='Shapes3D.generate(...)'),
     'dsprites': dict(file='dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz', md5='7da33b31b13a06f4b04a70402ce90c2e', size=None, instead='DSprites.generate(...)',
@@ -933,7 +937,7 @@ def where_from(name:str)->str:
     o = official_files[name]
     return f"the official file is {o['url']} (fetch({name!r}) gets it); without it, {o['instead']} makes images of the same factors"
 
-# %% ../nbs/03_datasets.ipynb #c222
+# %% ../nbs/03_datasets.ipynb #c223
 def fetch(
     name:str, # 'shapes3d' or 'dsprites'
     root=None, # folder with a local copy, or to store it in; default: pooch's cache folder
@@ -953,7 +957,7 @@ def fetch(
     try: return Path(store.fetch(o['file'], progressbar=progress))
     except Exception as e: raise RuntimeError(f"could not fetch {o['file']} ({e}); {where_from(name)}") from e
 
-# %% ../nbs/03_datasets.ipynb #c234
+# %% ../nbs/03_datasets.ipynb #c235
 class Shapes3D(CombinationDataset):
     "A room with one object: 10 x 10 x 10 hues, 8 scales, 4 shapes, 15 orientations; hues are cyclic."
     values = dict(zip(SHAPES3D_NAMES, [[k / 10 for k in range(10)]] * 3 + [[.75 + k / 14 for k in range(8)], [0., 1., 2., 3.], [-30 + k * 60 / 14 for k in range(15)]]))
@@ -977,7 +981,7 @@ class Shapes3D(CombinationDataset):
         data = cls(images, labels, f'from {Path(path).name}')
         return data if index is None else data.subset(unflatten(torch.as_tensor(index), (len(data),))[:, 0].long())
 
-# %% ../nbs/03_datasets.ipynb #c235
+# %% ../nbs/03_datasets.ipynb #c236
 def read_labels(path)->Tensor: # (n, 6) float64
     "Labels of a file of 3D Shapes, checked against the values they may have."
     path = Path(path)
@@ -989,7 +993,7 @@ def read_labels(path)->Tensor: # (n, 6) float64
         if column.min() < values[0] - 1e-6 or column.max() > values[-1] + 1e-6: raise ValueError(f'labels of {name} must lie in [{values[0]:g}, {values[-1]:g}], got {column.min():g} to {column.max():g} in {path.name}')
     return labels
 
-# %% ../nbs/03_datasets.ipynb #c246
+# %% ../nbs/03_datasets.ipynb #c247
 shapes3d_pairs = {
     'none': [], 'single_1': [('floor_hue', 'wall_hue')], 'single_2': [('shape', 'scale')], 'single_3': [('shape', 'wall_hue')],
     'double_1': [('scale', 'floor_hue'), ('shape', 'wall_hue')], 'double_2': [('scale', 'shape'), ('floor_hue', 'wall_hue')],
@@ -998,7 +1002,7 @@ shapes3d_pairs = {
     'conf_1': [('shape', o) for o in SHAPES3D_NAMES if o != 'shape'], 'conf_2': [('wall_hue', o) for o in SHAPES3D_NAMES if o != 'wall_hue']}
 shapes3d_pairs |= {k: shapes3d_pairs[f'{k}_1'] for k in ('single', 'double', 'triple', 'conf')}
 
-# %% ../nbs/03_datasets.ipynb #c247
+# %% ../nbs/03_datasets.ipynb #c248
 def correlated_weights(
     data, # FactorDataset with factors
     pairs='single', # pairs of factor names, or a key of `shapes3d_pairs`: 'none', 'single', 'double', 'triple', 'conf', also with _1, _2
@@ -1025,7 +1029,7 @@ def rows_by_weight(
     "Rows drawn by their weights."
     return torch.multinomial(weights, n, replacement=True, generator=own_generator(seed, 'rows'))
 
-# %% ../nbs/03_datasets.ipynb #c252
+# %% ../nbs/03_datasets.ipynb #c253
 class ColorDigits(FactorDataset):
     "Handwritten digits in colours that depend on their class."
     def __init__(self,

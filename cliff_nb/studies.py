@@ -112,6 +112,7 @@ def open_study(
         except (IntegrityError, ProgrammingError): time.sleep(1); storage = make() # somebody else made the tables at the same moment
         return optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
 
+# %% ../nbs/09_studies.ipynb #c017
 def trials_of(study: optuna.Study, *states)->list: # of frozen trials
     "Trials in some states, in the order of their numbers."
     return study.get_trials(deepcopy=False, states=states)
@@ -126,7 +127,7 @@ def revive(study: optuna.Study, heartbeat:int)->None: # as in `open_study`
                 study.tell(t.number, state=TrialState.FAIL)
                 study.enqueue_trial({}, user_attrs=dict(t.user_attrs))
 
-# %% ../nbs/09_studies.ipynb #c018
+# %% ../nbs/09_studies.ipynb #c019
 ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 def enqueue(study: optuna.Study, trials, done:set)->None: # list of dictionaries; keys that need not be run
@@ -141,7 +142,7 @@ def dropped(study: optuna.Study, trial)->bool: # the one that was drawn
     key = trial.user_attrs.get('key')
     return key is None or any(t.number < trial.number and t.user_attrs.get('key') == key for t in trials_of(study, *ALIVE))
 
-# %% ../nbs/09_studies.ipynb #c022
+# %% ../nbs/09_studies.ipynb #c023
 def made_now(start:float)->dict: # seconds of `time.perf_counter`
     "How long a trial took, and what made it."
     return dict(seconds=round(time.perf_counter() - start, 1)) | provenance()
@@ -166,7 +167,7 @@ def work_once(url:str, name:str, heartbeat:int, run, work, one_thread:bool)->Non
     if not trials_of(study, TrialState.WAITING): return
     with hushed(): study.optimize(objective(study, run, work), n_trials=1, catch=(Exception,))
 
-# %% ../nbs/09_studies.ipynb #c024
+# %% ../nbs/09_studies.ipynb #c025
 def results_folder()->Path:
     "Where tables are by default: in the checkout that this package is imported from, else in the working folder."
     here = Path(losses.__file__).parents[1] / 'nbs/studies/results'
@@ -199,7 +200,7 @@ class Study:
 
     def table(self, metric:str='mcc.pearson', scale:float=100.)->pd.DataFrame: return summary(self.rows(), metric, scale)
 
-# %% ../nbs/09_studies.ipynb #c025
+# %% ../nbs/09_studies.ipynb #c026
 def collect(study: Study, queue: optuna.Study)->None:
     "Bring the table up to what the storage has."
     rows = read_rows(study.file); have = keys_in(rows)
@@ -219,7 +220,7 @@ def left(study: Study, queue: optuna.Study)->tuple[int, int]: # how many trials 
     count = lambda state: sum(t.user_attrs.get('key') in keys for t in trials_of(queue, state))
     return count(TrialState.WAITING), count(TrialState.RUNNING)
 
-# %% ../nbs/09_studies.ipynb #c026
+# %% ../nbs/09_studies.ipynb #c027
 def run_study(
     study: Study,
     storage:str=None, # address of a database for SQLAlchemy, such as postgresql+psycopg://user@host/name; None: an SQLite file
@@ -250,7 +251,7 @@ def rounds(n:int, workers:int, args): # -> an iterator; args: of `work_once`
     try: yield from Parallel(n_jobs=workers, return_as='generator_unordered')(delayed(work_once)(*args) for _ in range(n))
     except BrokenProcessPool: yield
 
-# %% ../nbs/09_studies.ipynb #c038
+# %% ../nbs/09_studies.ipynb #c039
 def summary(
     rows: pd.DataFrame, # of a study
     metric:str='mcc.pearson',
@@ -279,13 +280,13 @@ def versus(
         out.append(dict(rival=rival, n=len(both), difference=d.mean, low=d.low, high=d.high))
     return pd.DataFrame(out).sort_values('difference', ignore_index=True)
 
-# %% ../nbs/09_studies.ipynb #c041
+# %% ../nbs/09_studies.ipynb #c042
 def freshness(rows: pd.DataFrame)->str:
     "One sentence on which code computed the rows."
     same = (rows.digest == code_digest()).mean()
     return 'All rows were computed with the code as it is now.' if same == 1 else f'{100 * (1 - same):.0f} % of the rows were computed with another version of the code.'
 
-# %% ../nbs/09_studies.ipynb #c045
+# %% ../nbs/09_studies.ipynb #c046
 def best_candidates(
     rows: pd.DataFrame, # of a tuning study, whose methods are called 'name #0', 'name #1', ...
     metric:str='mcc.pearson'
