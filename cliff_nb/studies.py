@@ -137,20 +137,20 @@ def enqueue(study: optuna.Study, trials, done:set)->None: # list of dictionaries
         if key not in known:
             with hushed(): study.enqueue_trial({}, user_attrs=dict(key=key, trial=trial))
 
-def dropped(study: optuna.Study, trial)->bool: # the one that was drawn
-    "Whether there was nothing to draw, or somebody else has this trial."
-    key = trial.user_attrs.get('key')
-    return key is None or any(t.number < trial.number and t.user_attrs.get('key') == key for t in trials_of(study, *ALIVE))
+def dropped(study: optuna.Study, trial, keys)->bool: # the one that was drawn; keys of the trials that are wanted
+    "Whether nobody wants the trial, or somebody else has it."
+    key = trial.user_attrs.get('key') # None: there was nothing to draw
+    return key not in keys or any(t.number < trial.number and t.user_attrs.get('key') == key for t in trials_of(study, *ALIVE))
 
 # %% ../nbs/09_studies.ipynb #c023
 def made_now(start:float)->dict: # seconds of `time.perf_counter`
     "How long a trial took, and what made it."
     return dict(seconds=round(time.perf_counter() - start, 1)) | provenance()
 
-def objective(study: optuna.Study, run, work): # -> a function for `optimize`; run, work: as in `run_study`
+def objective(study: optuna.Study, run, work, keys): # -> a function for `optimize`; run, work: as in `run_study`; keys of the trials that are wanted
     "What a worker does with a trial."
     def compute(trial):
-        if dropped(study, trial): raise optuna.TrialPruned
+        if dropped(study, trial, keys): raise optuna.TrialPruned
         trial.set_user_attr('begun', True); start = time.perf_counter()
         try: values = run(trial.user_attrs['trial'], work)
         except FloatingPointError: values = {'failed': 1.}
@@ -160,12 +160,12 @@ def objective(study: optuna.Study, run, work): # -> a function for `optimize`; r
         return 0.
     return compute
 
-def work_once(url:str, name:str, heartbeat:int, run, work, one_thread:bool)->None: # as in `open_study` and `run_study`
+def work_once(url:str, name:str, heartbeat:int, run, work, keys, one_thread:bool)->None: # as in `open_study`, `run_study` and `objective`
     "Draw one trial and run it."
     if one_thread: torch.set_num_threads(1) # in a worker process of our own
     study = open_study(url, name, heartbeat, os.getpid())
     if not trials_of(study, TrialState.WAITING): return
-    with hushed(): study.optimize(objective(study, run, work), n_trials=1, catch=(Exception,))
+    with hushed(): study.optimize(objective(study, run, work, keys), n_trials=1, catch=(Exception,))
 
 # %% ../nbs/09_studies.ipynb #c025
 def results_folder()->Path:
@@ -234,11 +234,11 @@ def run_study(
     url = storage or study.url
     queue = open_study(url, study.name, heartbeat, os.getpid())
     collect(study, queue); revive(queue, heartbeat)
-    total = len({key_of(t) for t in study.trials})
+    keys = {key_of(t) for t in study.trials}; total = len(keys)
     enqueue(queue, study.trials, keys_in(read_rows(study.file)))
     with tqdm(total=total, initial=total - sum(left(study, queue)), desc=study.name, disable=not progress) as bar:
         while sum(todo := left(study, queue)):
-            for _ in rounds(todo[0], workers, (url, study.name, heartbeat, study.run, study.work, workers > 1)):
+            for _ in rounds(todo[0], workers, (url, study.name, heartbeat, study.run, study.work, keys, workers > 1)):
                 collect(study, queue)
                 bar.n = total - sum(left(study, queue)); bar.refresh()
             if not todo[0]: time.sleep(heartbeat / 2)
