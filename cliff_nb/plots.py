@@ -294,7 +294,7 @@ def draw_traversal(
     ax.imshow(strip(out), interpolation='nearest')
     width = out.shape[-1]
     ax.set(xticks=np.arange(len(values)) * (width + 2) + width / 2 - .5, yticks=[])
-    ax.set_xticklabels([f'{v:.1f}' for v in values], fontsize=8)
+    ax.set_xticklabels([f'{round(v, 1) + 0.:.1f}' for v in values], fontsize=8) # no -0.0
     ax.tick_params(length=0, pad=1)
     for side in ax.spines.values(): side.set_visible(False)
 
