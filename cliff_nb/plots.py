@@ -310,7 +310,7 @@ def plot_traversals(
     "What a decoder makes of each latent in turn while the others stay."
     values, out, activity = traverse(z, decode, steps, quantiles, base)
     labels, order = latent_labels(z, factors, names), np.argsort(-activity, kind='stable')[:n_latents]
-    image, n = out.ndim == 4, len(order)
+    image, n = out[0].ndim == 4, len(order)
     if axes is None: axes = plt.subplots(n, 1, figsize=(1.6 + .6 * steps, .85 * n + .2) if image else (5, 1.3 * n + .5), dpi=80, squeeze=False)[1][:, 0]
     if len(axes) != n: raise ValueError(f'axes must be {n}, one for each latent shown, got {len(axes)}')
     for ax, i in zip(axes, order):
