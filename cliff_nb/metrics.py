@@ -908,6 +908,8 @@ def evaluate(
     f = as_matrix(factors, 'factors', 'k')[rows]
     z, error = encode_all(model, x, rows, batch)
     cells = cells_of(data, f, discrete, rows)
-    row, said = run_jobs(metric_jobs(f, z, cells, discrete, cyclic, predictor, seed, n_jobs), metrics, ('quantized', 'factorvae') if cells is None else ())
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(limits=1): # linear algebra on matrices this small: more threads only wait for each other
+        row, said = run_jobs(metric_jobs(f, z, cells, discrete, cyclic, predictor, seed, n_jobs), metrics, ('quantized', 'factorvae') if cells is None else ())
     if said: warnings.warn('; '.join(said), UserWarning, stacklevel=2)
     return row | {'reconstruction': error, 'n': len(rows), 'n_latents': z.shape[1], 'predictor': getattr(predictor, '__name__', predictor), 'bins': 20, 'binning': 'uniform', 'seed': seed}
