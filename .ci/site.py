@@ -152,10 +152,11 @@ def own_ids(cell, number):
             data['text/html'] = re.sub(r'(?<=[#"\s])T_(\w+?)(?=["_\s])', rf'T_{number}_{k}_\1', ''.join(data['text/html']))
 
 
-def dress(path, where):
+def dress(path, where, pages):
     "Add the signposts to a processed notebook, and drop the cells that processing has emptied"
     nb = json.loads(path.read_text(encoding='utf-8'))
-    raw = json.loads((NBS / path.name).read_text(encoding='utf-8'))['cells'] if (NBS / path.name).exists() else []
+    origin = NBS / path.relative_to(pages)
+    raw = json.loads(origin.read_text(encoding='utf-8'))['cells'] if origin.exists() else []
     exp = next((m[1] for c in raw if (m := re.match(r'#\|\s*default_exp (\S+)', source(c)))), None)
     cells, taken = [], slugs(nb['cells'])
     for n, c in enumerate(nb['cells']):
@@ -181,7 +182,7 @@ def pages(out):
     shutil.rmtree(tree)
     where = lines_of()
     for junk in ('conftest', 'conftest.py', 'pytest.ini', 'nbval.cfg'): (out / 'pages' / junk).unlink(missing_ok=True)
-    for path in (out / 'pages').rglob('*.ipynb'): dress(path, where)
+    for path in (out / 'pages').rglob('*.ipynb'): dress(path, where, out / 'pages')
     return out / 'pages'
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NET', 'TRAIN', 'MORE', 'MAP', 'SMALL', 'CANDIDATES', 'ON_VAE', 'JOINT', 'VARIANTS', 'stage', 'in_vae', 'on_vae',
-           'cliff', 'ioss', 'hfs', 'trial', 'tuning', 'study']
+           'cliff_spec', 'ioss_spec', 'hfs_spec', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/balls.ipynb #c003
 from ..studies import Study, best_candidates, results_folder
@@ -23,9 +23,9 @@ SMALL = stage('vae', ['BetaVAE', dict(beta=.002)])
 
 def in_vae(penalty): return dict(model='same', penalty=[SMALL['penalty'], penalty], fit=MORE, base=SMALL)
 def on_vae(penalty, strain, **options): return dict(model='map', penalty=penalty, fit=MAP | dict(strain=strain) | options, base=SMALL)
-def cliff(uni, biv, kl, scale=1., **options): return ['CliffLoss', dict(lambda_uni=scale * uni, lambda_biv=scale * biv, lambda_kl=scale * kl, **options)]
-def ioss(weight): return ['IOSS', dict(lambda_ioss=weight)]
-def hfs(weight): return ['HFS', dict(gamma=weight)]
+def cliff_spec(uni, biv, kl, scale=1., **options): return ['CliffLoss', dict(lambda_uni=scale * uni, lambda_biv=scale * biv, lambda_kl=scale * kl, **options)]
+def ioss_spec(weight): return ['IOSS', dict(lambda_ioss=weight)]
+def hfs_spec(weight): return ['HFS', dict(gamma=weight)]
 
 # %% ../../nbs/studies/balls.ipynb #c009
 CANDIDATES = {
@@ -33,16 +33,16 @@ CANDIDATES = {
     'Autoencoder': [stage('autoencoder')],
     'beta-VAE': [stage('vae', ['BetaVAE', dict(beta=b)]) for b in (.01, .05)],
     'Additive decoder': [stage('additive')],
-    'IOSS, autoencoder': [stage('autoencoder', ioss(w)) for w in (.03, .1)],
-    'HFS, autoencoder': [stage('autoencoder', hfs(w)) for w in (.03, .1)],
-    'Cliff, autoencoder': [stage('autoencoder', cliff(1., 1., 3., s)) for s in (.003, .01)],
-    'IOSS, in the VAE': [in_vae(ioss(w)) for w in (.03, .1)],
-    'HFS, in the VAE': [in_vae(hfs(w)) for w in (.03, .1)],
-    'Cliff, in the VAE': [in_vae(cliff(1., 1., 3., s)) for s in (.003, .01)],
+    'IOSS, autoencoder': [stage('autoencoder', ioss_spec(w)) for w in (.03, .1)],
+    'HFS, autoencoder': [stage('autoencoder', hfs_spec(w)) for w in (.03, .1)],
+    'Cliff, autoencoder': [stage('autoencoder', cliff_spec(1., 1., 3., s)) for s in (.003, .01)],
+    'IOSS, in the VAE': [in_vae(ioss_spec(w)) for w in (.03, .1)],
+    'HFS, in the VAE': [in_vae(hfs_spec(w)) for w in (.03, .1)],
+    'Cliff, in the VAE': [in_vae(cliff_spec(1., 1., 3., s)) for s in (.003, .01)],
     'FastICA on the VAE': [dict(model='fastica', base=SMALL)],
-    'IOSS, map on the VAE': [on_vae(ioss(1.), s) for s in (0., 10.)],
-    'HFS, map on the VAE': [on_vae(hfs(1.), s, batch_size=256) for s in (0., 10.)],
-    'Cliff, map on the VAE': [on_vae(cliff(1., 1., 3.), 10.), on_vae(cliff(0., 1., 10., pooled=True), 10.)],
+    'IOSS, map on the VAE': [on_vae(ioss_spec(1.), s) for s in (0., 10.)],
+    'HFS, map on the VAE': [on_vae(hfs_spec(1.), s, batch_size=256) for s in (0., 10.)],
+    'Cliff, map on the VAE': [on_vae(cliff_spec(1., 1., 3.), 10.), on_vae(cliff_spec(0., 1., 10., pooled=True), 10.)],
 }
 ON_VAE = ['VAE, small beta', *(m for m in CANDIDATES if m.endswith('on the VAE'))]
 JOINT = ['IOSS, autoencoder', 'Cliff, autoencoder']

@@ -6,7 +6,7 @@
 __all__ = ['SIZES', 'WHOLE', 'trial', 'study']
 
 # %% ../../nbs/studies/batch_size.ipynb #c003
-from .synthetic import AE, cliff
+from .synthetic import AE, cliff_spec
 from ..studies import Study, results_folder
 
 # %% ../../nbs/studies/batch_size.ipynb #c007
@@ -14,7 +14,7 @@ SIZES, WHOLE = [64, 250, 1000, 4000], 2000
 
 def trial(size:int, queue:bool, data_seed:int, seed:int)->dict:
     "Cliff in an autoencoder with some batch size."
-    name, weights = cliff(1., 1., 3.)
+    name, weights = cliff_spec(1., 1., 3.)
     rows = max(0, WHOLE - size) if queue else 0
     penalty = [name, weights | (dict(queue=rows, max_age=-(-rows // size)) if rows else {})]
     return dict(method=f'{"queue" if queue else "batch alone"}, {size}', data=f'full {data_seed}', seed=seed, model='autoencoder', penalty=penalty,

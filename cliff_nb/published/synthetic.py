@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'TUNING', 'SUPPORTS', 'AE', 'MAP', 'FLAT', 'IOSS_AE', 'CLIFF_AE', 'IOSS_MAP', 'CLIFF_MAP', 'IOSS_FLAT',
-           'CLIFF_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff', 'pooled', 'trial', 'tuning', 'study']
+           'CLIFF_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff_spec', 'pooled_spec', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/synthetic.ipynb #c003
 from ..studies import Study, best_candidates, results_folder
@@ -17,8 +17,8 @@ SUPPORTS = dict(full=dict(), holes=dict(support='holes'))
 AE, MAP = dict(steps=2500, lr=1e-3), dict(steps=600, lr=1e-3, batch_size=2000, restarts=4)
 FLAT = dict(steps=200, lr=3e-3, batch_size=2000, restarts=2, starts=300)
 
-def cliff(uni, biv, kl): return ['CliffLoss', dict(lambda_uni=uni, lambda_biv=biv, lambda_kl=kl)]
-def pooled(sigma): return ['CliffLoss', dict(lambda_uni=0., lambda_biv=3., lambda_kl=0., pooled=True, sigma=sigma, grid=[-2.8, 2.8, 100], n_cond=20)]
+def cliff_spec(uni, biv, kl): return ['CliffLoss', dict(lambda_uni=uni, lambda_biv=biv, lambda_kl=kl)]
+def pooled_spec(sigma): return ['CliffLoss', dict(lambda_uni=0., lambda_biv=3., lambda_kl=0., pooled=True, sigma=sigma, grid=[-2.8, 2.8, 100], n_cond=20)]
 IOSS_AE = [dict(weight=.03), dict(weight=.1, strain=.3), dict(weight=.1, strain=1.)]
 CLIFF_AE = [((1., 1., 3.), dict(weight=.01)), ((1., 3., 3.), dict(weight=.03, strain=1.)), ((1., 1., 3.), dict(weight=.03, strain=1.))]
 IOSS_MAP = [(0., 0.), (0., 3.), (0., 10.)] # robust, strain
@@ -30,11 +30,11 @@ FLAT_MAP = ['map', dict(flat=True)]
 CANDIDATES = { # model, penalty, options of `fit`
     'Autoencoder': [('autoencoder', None, AE)],
     'IOSS, autoencoder': [('autoencoder', ['IOSS', {}], AE | o) for o in IOSS_AE],
-    'Cliff, autoencoder': [('autoencoder', cliff(*l), AE | o) for l, o in CLIFF_AE],
+    'Cliff, autoencoder': [('autoencoder', cliff_spec(*l), AE | o) for l, o in CLIFF_AE],
     'IOSS, map': [('map', ['IOSS', dict(robust=r)], MAP | dict(strain=s)) for r, s in IOSS_MAP],
-    'Cliff, map': [('map', cliff(*l), MAP | dict(strain=s)) for l, s in CLIFF_MAP],
+    'Cliff, map': [('map', cliff_spec(*l), MAP | dict(strain=s)) for l, s in CLIFF_MAP],
     'IOSS, flat map': [(FLAT_MAP, ['IOSS', {}], FLAT | dict(strain=s)) for s in IOSS_FLAT],
-    'Cliff pooled, flat map': [(FLAT_MAP, pooled(sigma), FLAT | dict(strain=s)) for sigma, s in CLIFF_FLAT],
+    'Cliff pooled, flat map': [(FLAT_MAP, pooled_spec(sigma), FLAT | dict(strain=s)) for sigma, s in CLIFF_FLAT],
     'FastICA': [('fastica', None, {})]}
 
 def trial(support:str, data_seed:int, seed:int, method:str, k:int, name=None)->dict:
