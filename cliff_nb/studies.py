@@ -196,7 +196,7 @@ class Study:
     def rows(self)->pd.DataFrame: # of the trials of this study; rows of trials that it no longer has are left out
         rows, keys = read_rows(self.file), {key_of(t) for t in self.trials}
         runs = rows[[*NAMES, 'config']].apply(lambda r: short_digest([r.method, r.data, int(r.seed), r.config]), axis=1) if len(rows) else []
-        return rows[[k in keys for k in runs]].reset_index(drop=True)
+        return rows[np.array([k in keys for k in runs], dtype=bool)].reset_index(drop=True)
 
     def table(self, metric:str='mcc.pearson', scale:float=100.)->pd.DataFrame: return summary(self.rows(), metric, scale)
 
