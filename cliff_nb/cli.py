@@ -476,8 +476,8 @@ def table_command(
     study = parts_of(name, out)[-1]()
     rows = study.rows()
     if not (rows.metric == metric).any(): raise ValueError(f'{study.name} has no rows of {metric!r}; there are {sorted(m for m in rows.metric.unique() if not m.startswith("restart"))}: run `cliff study {name}`')
+    from cliff_nb.studies import summary
     for kind, part in rows.groupby(rows.data.str.rpartition()[0]):
-        from cliff_nb.studies import summary
         typer.echo(f'{kind}\n' + summary(part, metric).to_string(index=False, float_format='{:.1f}'.format))
 
 # %% ../nbs/10_cli.ipynb #c101

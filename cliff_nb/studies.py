@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'device_name', 'provenance', 'config_of', 'key_of', 'rows_of', 'read_rows', 'store_rows',
-           'keys_in', 'hushed', 'open_study', 'trials_of', 'revive', 'enqueue', 'dropped', 'made_now', 'objective',
-           'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left', 'run_study', 'rounds', 'summary',
-           'versus', 'freshness', 'best_candidates']
+           'row_keys', 'keys_in', 'hushed', 'open_study', 'trials_of', 'revive', 'enqueue', 'dropped', 'made_now',
+           'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left', 'run_study', 'rounds',
+           'summary', 'versus', 'freshness', 'best_candidates']
 
 # %% ../nbs/09_studies.ipynb #c003
 import json
@@ -18,7 +18,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -80,10 +80,13 @@ def store_rows(rows: pd.DataFrame, path)->None:
     order = ['study', 'data', 'method', 'seed', 'config', 'metric']
     write_whole(path, rows.sort_values(order, kind='stable').to_csv(index=False))
 
+def row_keys(rows: pd.DataFrame)->list: # of strings
+    "The key of the trial that every row belongs to."
+    return [short_digest([r.method, r.data, int(r.seed), r.config]) for r in rows.itertuples()]
+
 def keys_in(rows: pd.DataFrame)->set: # of strings
     "The trials that a table has."
-    runs = rows[[*NAMES, 'config']].drop_duplicates()
-    return {short_digest([r.method, r.data, int(r.seed), r.config]) for r in runs.itertuples()}
+    return set(row_keys(rows.drop_duplicates([*NAMES, 'config'])))
 
 # %% ../nbs/09_studies.ipynb #c016
 @contextmanager
@@ -186,6 +189,8 @@ class Study:
         for t in self.trials:
             if missing := [k for k in NAMES if k not in t]: raise ValueError(f'a trial needs {missing}, got {t}')
 
+    @cached_property
+    def keys(self)->set: return {key_of(t) for t in self.trials}
     @property
     def file(self)->Path: return self.folder / f'{self.name}.csv'
     @property
@@ -194,9 +199,8 @@ class Study:
     def url(self)->str: return f'sqlite:///{self.work.resolve()}/storage.db'
 
     def rows(self)->pd.DataFrame: # of the trials of this study; rows of trials that it no longer has are left out
-        rows, keys = read_rows(self.file), {key_of(t) for t in self.trials}
-        runs = rows[[*NAMES, 'config']].apply(lambda r: short_digest([r.method, r.data, int(r.seed), r.config]), axis=1) if len(rows) else []
-        return rows[np.array([k in keys for k in runs], dtype=bool)].reset_index(drop=True)
+        rows = read_rows(self.file)
+        return rows[np.array([k in self.keys for k in row_keys(rows)], dtype=bool)].reset_index(drop=True)
 
     def table(self, metric:str='mcc.pearson', scale:float=100.)->pd.DataFrame: return summary(self.rows(), metric, scale)
 
@@ -210,14 +214,13 @@ def collect(study: Study, queue: optuna.Study)->None:
 
 def complain(study: Study, queue: optuna.Study)->None:
     "Raise an error if trials of the study failed and were not done since."
-    keys = {key_of(t) for t in study.trials} - keys_in(read_rows(study.file))
+    keys = study.keys - keys_in(read_rows(study.file))
     errors = {t.user_attrs['key']: t.user_attrs.get('error', 'its worker died') for t in trials_of(queue, TrialState.FAIL) if t.user_attrs.get('key') in keys}
     if errors: raise RuntimeError(f'{len(errors)} of {len(study.trials)} trials of {study.name} failed, the others are kept; the last error: {list(errors.values())[-1]}')
 
 def left(study: Study, queue: optuna.Study)->tuple[int, int]: # how many trials wait, how many are running anywhere
     "What there is still to do."
-    keys = {key_of(t) for t in study.trials}
-    count = lambda state: sum(t.user_attrs.get('key') in keys for t in trials_of(queue, state))
+    count = lambda state: sum(t.user_attrs.get('key') in study.keys for t in trials_of(queue, state))
     return count(TrialState.WAITING), count(TrialState.RUNNING)
 
 # %% ../nbs/09_studies.ipynb #c027
@@ -234,11 +237,11 @@ def run_study(
     url = storage or study.url
     queue = open_study(url, study.name, heartbeat, os.getpid())
     collect(study, queue); revive(queue, heartbeat)
-    keys = {key_of(t) for t in study.trials}; total = len(keys)
+    total = len(study.keys)
     enqueue(queue, study.trials, keys_in(read_rows(study.file)))
     with tqdm(total=total, initial=total - sum(left(study, queue)), desc=study.name, disable=not progress) as bar:
         while sum(todo := left(study, queue)):
-            for _ in rounds(todo[0], workers, (url, study.name, heartbeat, study.run, study.work, keys, workers > 1)):
+            for _ in rounds(todo[0], workers, (url, study.name, heartbeat, study.run, study.work, study.keys, workers > 1)):
                 collect(study, queue)
                 bar.n = total - sum(left(study, queue)); bar.refresh()
             if not todo[0]: time.sleep(heartbeat / 2)
