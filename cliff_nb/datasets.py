@@ -12,9 +12,9 @@ __all__ = ['ball_colors', 'balls_options', 'balls_choices', 'official_files', 's
            'check_cells', 'make_map', 'QuantizedGrid', 'grid_lines', 'draw_discs', 'between', 'balls_grid', 'balls_scm',
            'balls_scalar', 'balls_block', 'check_balls', 'draw_balls', 'Balls', 'render_balls', 'choose_positions',
            'unflatten', 'labels_at', 'midpoints', 'fill_images', 'write_rows', 'write_progress', 'begun',
-           'CombinationDataset', 'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites',
+           'CombinationDataset', 'shrink', 'generate_images', 'heart_edge', 'inside_sprite', 'draw_sprites', 'DSprites',
            'read_sprites', 'npy_header', 'sprite_stream', 'keep_rows', 'where_from', 'fetch', 'Shapes3D', 'read_labels',
-           'correlated_weights', 'rows_by_weight', 'ColorDigits']
+           'correlated_weights', 'rows_by_weight', 'choose_correlated', 'ColorDigits']
 
 # %% ../nbs/03_datasets.ipynb #c003
 import copy, hashlib, json, math, operator, os, zipfile, zlib
@@ -803,28 +803,42 @@ class CombinationDataset(FactorDataset):
         path=None, # .npy file to write and keep; None: in memory
         index=None, # None: all; n: so many at random; (n,) flat numbers; (n, k) positions, also between the values
         seed:int=0, # of the random choice
-        progress:bool=True # show a progress bar when writing a file
+        progress:bool=True, # show a progress bar when writing a file
+        size:int=64, # side in pixels: 64, 32 or 16, of which the smaller ones are means over squares
+        pairs='none', sigma:float|None=None # correlate the factors of so many at random: see `correlated_weights`
     ):
         "Images made by this package; the same call continues an interrupted one."
-        positions = choose_positions(index, cls.sizes(), seed)
-        return cls(generate_images(cls, path, positions, progress), labels_at(positions, cls.values.values()), 'generated')
+        positions = choose_positions(index, cls.sizes(), seed) if pairs == 'none' else choose_correlated(cls, index, pairs, sigma, seed)
+        return cls(generate_images(cls, path, positions, progress, size), labels_at(positions, cls.values.values()), 'generated')
 
 # %% ../nbs/03_datasets.ipynb #c212
+def shrink(
+    images, # (n, c, h, w) uint8
+    size:int # side of the result; a divisor of h and w
+)->Tensor: # (n, c, size, size) uint8
+    "Means over squares of pixels."
+    images = torch.as_tensor(images)
+    if images.shape[-1] == size: return images
+    return torch.nn.functional.avg_pool2d(images.float(), images.shape[-1] // size).round().byte()
+
 def generate_images(
     cls, # a CombinationDataset
     path, # file or None
     positions:Tensor, # (n, k)
-    progress:bool
-): # (n, c, h, w) uint8: tensor or StoredImages
+    progress:bool,
+    size:int=64 # side in pixels
+): # (n, c, size, size) uint8: tensor or StoredImages
     "Render positions into memory or a file."
-    size, render = len(positions) * math.prod(cls.image_shape), []
-    if path is None and size > 2**31: raise ValueError(f'{len(positions)} images need {size / 1e9:.1f} GB: give a path for a memory-mapped file, or an index for fewer')
+    if size not in (16, 32, 64): raise ValueError(f'size must be 16, 32 or 64 pixels, got {size!r}')
+    shape, render = (cls.image_shape[0], size, size), []
+    total = len(positions) * math.prod(shape)
+    if path is None and total > 2**31: raise ValueError(f'{len(positions)} images need {total / 1e9:.1f} GB: give a path for a memory-mapped file, or an index for fewer')
     def make(lo, hi):
         if not render: render.append(cls.renderer())
-        return torch.as_tensor(render[0](positions[lo:hi]))
+        return shrink(render[0](positions[lo:hi]), size)
     if path is None: return torch.cat([make(lo, min(lo + 1000, len(positions))) for lo in range(0, len(positions), 1000)])
     digest = hashlib.sha256(positions.numpy().tobytes()).hexdigest()[:12]
-    return fill_images(path, len(positions), cls.image_shape, make, f'{cls.__name__} generated {digest}', progress=progress)
+    return fill_images(path, len(positions), shape, make, f'{cls.__name__} generated {digest}', progress=progress)
 
 # %% ../nbs/03_datasets.ipynb #c215
 def heart_edge(c:Tensor)->Tensor: # cos t -> v on the curve
@@ -1028,6 +1042,18 @@ def rows_by_weight(
 )->Tensor: # (n,) int64
     "Rows drawn by their weights."
     return torch.multinomial(weights, n, replacement=True, generator=own_generator(seed, 'rows'))
+
+def choose_correlated(
+    cls, # a CombinationDataset
+    n:int, # how many
+    pairs, sigma, # as for `correlated_weights`
+    seed:int=0
+)->Tensor: # (n, k) float64 positions
+    "Combinations drawn, with replacement, so that pairs of factors are correlated."
+    if np.ndim(n) or n is None: raise ValueError('correlated factors need a number of images to draw as index')
+    every = choose_positions(None, cls.sizes())
+    labels = cls(torch.zeros(len(every), 1), labels_at(every, cls.values.values()), 'labels only')
+    return every[rows_by_weight(correlated_weights(labels, pairs, sigma), operator.index(n), seed)]
 
 # %% ../nbs/03_datasets.ipynb #c253
 class ColorDigits(FactorDataset):
