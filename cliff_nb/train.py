@@ -359,6 +359,7 @@ def run(
 )->Disentangler: # the same module, trained
     "Train one module to the end of its data, from the last checkpoint if the folder has one."
     callbacks = [_Bar(name)] if progress else []
+    module.train() # Lightning leaves a model that was trained before in evaluation mode
     if folder is not None: callbacks.append(ModelCheckpoint(dirpath=folder, filename='last', every_n_train_steps=checkpoint_every, enable_version_counter=False))
     with quiet():
         trainer = L.Trainer(max_steps=data.steps, max_epochs=-1, accelerator=accelerator, devices=1, callbacks=callbacks, log_every_n_steps=50,
