@@ -6,7 +6,7 @@
 __all__ = ['LINES', 'cell_colors', 'two_columns', 'new_axes', 'plot_latents', 'backed', 'grid_curves', 'plot_grid', 'Matcher',
            'plot_space', 'plot_spaces', 'plot_cliffs', 'mark_cliffs', 'rotation_scan', 'plot_rotation',
            'traversal_codes', 'traverse', 'latent_labels', 'strip', 'draw_traversal', 'plot_traversals',
-           'plot_reconstructions', 'matched_order', 'plot_importance', 'mark_entries', 'plot_scores']
+           'plot_reconstructions', 'plot_factors', 'matched_order', 'plot_importance', 'mark_entries', 'plot_scores']
 
 # %% ../nbs/07_plots.ipynb #c003
 import numpy as np
@@ -343,6 +343,24 @@ def plot_reconstructions(
     return np.asarray(axes)
 
 # %% ../nbs/07_plots.ipynb #c095
+def plot_factors(
+    images:dict, # name of a factor: (m, c, h, w) images in which it alone changes; bytes, or numbers in [0, 1]
+    ax=None, # where to draw; None: new axes
+    title:str='' # name of the data set
+)->plt.Axes:
+    "Strips of images, one row a factor."
+    if not images: raise ValueError('images must have at least one factor')
+    rows = [strip(as_float(torch.as_tensor(a)).double().numpy()) for a in images.values()]
+    shapes = {r.shape for r in rows}
+    if len(shapes) > 1: raise ValueError(f'every factor needs the same number of images of one size, got strips of {sorted(r[:2] for r in shapes)} pixels')
+    height, width = rows[0].shape[:2]
+    ax = new_axes(ax, 1 + 4 * min(1, width / height / 6), 4 * len(rows) * height / width + .3)
+    ax.imshow(np.concatenate([np.pad(r, ((0, 3), (0, 0), (0, 0)), constant_values=1.) for r in rows])[:-3], interpolation='nearest')
+    ax.set(xticks=[], yticks=[(height + 3) * i + height / 2 for i in range(len(rows))], yticklabels=list(images), title=title)
+    ax.tick_params(length=0); sns.despine(ax=ax, left=True, bottom=True)
+    return ax
+
+# %% ../nbs/07_plots.ipynb #c101
 def matched_order(
     matrix # (k, d), larger is better
 )->np.ndarray: # (d,) columns: matched ones in the order of the rows, then the others, largest entry first
@@ -352,7 +370,7 @@ def matched_order(
     rest = [j for j in np.argsort(-matrix.max(0), kind='stable') if j not in own]
     return np.array(own + rest, dtype=int)
 
-# %% ../nbs/07_plots.ipynb #c097
+# %% ../nbs/07_plots.ipynb #c103
 def plot_importance(
     matrix, # (k, d) importances, correlations or mutual information, not negative
     names=None, # k names of factors; None: their numbers
@@ -378,7 +396,7 @@ def mark_entries(ax, matrix:np.ndarray, framed)->None: # (k, d) as drawn; (row, 
     if matrix.size > 120: return
     for (i, j), v in np.ndenumerate(matrix): ax.text(j, i, f'{v:.2f}'.replace('0.', '.', 1) if v < .995 else '1', ha='center', va='center', fontsize=8, color='white' if v < .6 * max(1, matrix.max()) else 'black')
 
-# %% ../nbs/07_plots.ipynb #c103
+# %% ../nbs/07_plots.ipynb #c109
 def plot_scores(
     rows, # pandas frame with columns method, data, seed, value
     ax=None, # where to draw; None: new axes
