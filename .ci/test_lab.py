@@ -112,14 +112,22 @@ def blank(path):
     path.write_text(json.dumps(nb), encoding='utf-8')
 
 
-def run_all(page, path):
+def ready(address):
+    "Whether the page is connected to a kernel that waits for work; before it is, running a cell asks which kernel is meant"
+    kernels = json.load(urlopen(f'{address}/api/kernels', timeout=30))
+    return any(k['connections'] and k['execution_state'] == 'idle' for k in kernels)
+
+
+def run_all(page, address, path):
     "Every cell, to the end, and saved"
+    deadline = time.monotonic() + LIMIT
+    while not ready(address) and time.monotonic() < deadline: page.wait_for_timeout(500)
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"], .jp-Toolbar-kernelStatus[data-status="idle"]')
     page.click('.lm-MenuBar-item:has-text("Run")')
     page.click('.lm-Menu-item:has-text("Run All Cells")')
-    deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline and None in counts(path) and not errors(path):  # cells out of sight have no prompt on the page: the file says
         page.wait_for_timeout(1000)
+        if page.is_visible('.jp-Dialog .jp-mod-accept'): page.click('.jp-Dialog .jp-mod-accept')  # the kernel that it proposes
         page.keyboard.press('Control+s')
     assert not errors(path) and None not in counts(path)
 
@@ -133,7 +141,7 @@ def test_clone(browser, tmp_path):
     figures = len(pictures(mine))
     blank(mine)  # what is seen afterwards was drawn just now
     with jupyter_lab(clone / 'cliff-notebooks', clone, tmp_path) as address, opened(browser, address, TUTORIAL) as page:
-        run_all(page, mine)
+        run_all(page, address, mine)
         drawn = pictures(mine)
         assert len(drawn) == figures > 0
         page.wait_for_function(SEEN, arg=drawn[-1], polling=500)
@@ -154,4 +162,4 @@ def test_installed(browser, tmp_path):
     with jupyter_lab(tmp_path / 'mine', site, tmp_path) as address, opened(browser, address, 'index.ipynb') as page:
         page.wait_for_selector('.jp-RenderedMarkdown h1')
         assert re.match('cliff_nb', page.inner_text('.jp-RenderedMarkdown h1'))
-        run_all(page, index)
+        run_all(page, address, index)
