@@ -114,7 +114,8 @@ def blank(path):
 
 def ready(address):
     "Whether the page is connected to a kernel that waits for work; before it is, running a cell asks which kernel is meant"
-    kernels = json.load(urlopen(f'{address}/api/kernels', timeout=30))
+    try: kernels = json.load(urlopen(f'{address}/api/kernels', timeout=30))
+    except OSError: return False  # the server answers 500 while a kernel is being started
     return any(k['connections'] and k['execution_state'] == 'idle' for k in kernels)
 
 
