@@ -99,10 +99,19 @@ def browser():
     with chromium() as b: yield b
 
 
-def outputs(path): return [o for c in json.loads(path.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
+def cells(path):
+    "Of a saved notebook; the server writes in place, so one may find it half written"
+    for _ in range(100):
+        try: return json.loads(path.read_text(encoding='utf-8'))['cells']
+        except json.JSONDecodeError: time.sleep(.1)
+    raise AssertionError(f'{path.name} stays unreadable')
+
+
+def outputs(path): return [o for c in cells(path) for o in c.get('outputs', [])]
 def pictures(path): return [''.join(o['data']['image/png']).replace('\n', '') for o in outputs(path) if 'image/png' in o.get('data', {})]
 def errors(path): return [f"{o['ename']}: {o['evalue']}" for o in outputs(path) if o['output_type'] == 'error']
-def counts(path): return [c['execution_count'] for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code' and c['source']]
+def counts(path): return [c['execution_count'] for c in cells(path) if c['cell_type'] == 'code' and c['source']]
+
 
 def blank(path):
     "Without outputs"
