@@ -28,7 +28,7 @@ SEEN = """drawn => {  // a stored picture is on the screen; cells out of sight a
   i.scrollIntoView({block: 'center'});
   const box = i.getBoundingClientRect();
   return i.complete && i.naturalWidth > 100 && box.width > 100 && box.top > 0 && box.bottom < innerHeight }"""
-LIMIT = 240  # seconds that a busy machine may take for a step
+LIMIT = 600  # seconds that a very busy machine may take for a step
 
 
 def env(package, scratch):
