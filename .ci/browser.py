@@ -13,7 +13,7 @@ FLAGS = ('--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-bac
 def chromium():
     from playwright.sync_api import sync_playwright
     path = shutil.which('chromium') or shutil.which('chromium-browser')
-    if path is None: raise RuntimeError('no chromium: apt-get install chromium (.ci/chromium does it)')
+    if path is None: raise RuntimeError('no chromium: apt-get install chromium (.ci/debs does it)')
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=path, args=FLAGS)  # its profile is an empty temporary folder
         try: yield browser

@@ -55,7 +55,7 @@ def execute(path, timeout):
     nb = nbformat.reads(before, as_version=4)
     for cell in nb.cells:  # nbclient leaves tagged cells and their outputs alone; cleaning drops the tags
         if cell.cell_type == 'code' and skipped(cell.source): cell.metadata.tags = ['skip-execution']
-    NotebookClient(nb, timeout=timeout, kernel_name='python3', record_timing=False,
+    NotebookClient(nb, timeout=timeout, kernel_name='python3', record_timing=False, coalesce_streams=True,
                    resources={'metadata': {'path': str(path.parent)}}).execute()
     if path.read_text(encoding='utf-8') != before: raise RuntimeError('edited while it ran: left as it is, run it again')
     tmp = path.with_name(f'.{path.name}.tmp')

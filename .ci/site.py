@@ -14,10 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from notebooks import notebooks  # noqa: E402
 from site_config import LIB, NBS, ROOT, SOURCE, copy_tree  # noqa: E402
 
 
@@ -170,16 +172,18 @@ def dress(path, where, pages):
 
 
 def pages(out):
-    "nbdev's processing, in a copy of the tree; then what it leaves to be done"
+    "nbdev's processing, in a copy of the tree (nbdev passes over folders that begin with a dot or _); then what it leaves to be done"
     out = Path(out).resolve()
-    tree = out / 'tree'
     shutil.rmtree(out, ignore_errors=True)
-    copy_tree(tree)
+    out.mkdir(parents=True)
     make = 'from nbdev.quarto import refresh_quarto_yml; from nbdev.serve import proc_nbs; refresh_quarto_yml(); proc_nbs(n_workers=2)'
     env = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))}
-    subprocess.run([sys.executable, '-c', make], cwd=tree, check=True, env=env)
-    shutil.move(tree / '_proc', out / 'pages')
-    shutil.rmtree(tree)
+    with tempfile.TemporaryDirectory() as tree:
+        copy_tree(Path(tree))
+        subprocess.run([sys.executable, '-c', make], cwd=tree, check=True, env=env)
+        shutil.move(Path(tree) / '_proc', out / 'pages')
+    lost = [n for p in notebooks() if not (out / 'pages' / (n := p.relative_to(NBS))).exists()]
+    if lost: raise SystemExit(f'not processed: {", ".join(map(str, lost))}')
     where = lines_of()
     for junk in ('conftest', 'conftest.py', 'pytest.ini', 'nbval.cfg'): (out / 'pages' / junk).unlink(missing_ok=True)
     for path in (out / 'pages').rglob('*.ipynb'): dress(path, where, out / 'pages')

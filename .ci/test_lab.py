@@ -5,15 +5,16 @@ In the clone the first tutorial is run to its end, its last figure is seen, and 
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
-import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,7 +22,13 @@ from browser import chromium  # noqa: E402
 from site_config import copy_tree  # noqa: E402
 
 TUTORIAL = 'tutorials/01_first_steps.ipynb'
-LIMIT = 600_000  # milliseconds that a busy machine may take for a step
+SEEN = """drawn => {  // a stored picture is on the screen; cells out of sight are not on the page, so scroll up from the end until it is there
+  const panel = document.querySelector('.jp-WindowedPanel-outer'), i = [...document.querySelectorAll('.jp-OutputArea-output img')].find(i => i.src.endsWith(drawn));
+  if (!i) { panel.scrollTop = panel.scrollTop > 0 ? panel.scrollTop - panel.clientHeight / 2 : panel.scrollHeight; return false }
+  i.scrollIntoView({block: 'center'});
+  const box = i.getBoundingClientRect();
+  return i.complete && i.naturalWidth > 100 && box.width > 100 && box.top > 0 && box.bottom < innerHeight }"""
+LIMIT = 600  # seconds that a very busy machine may take for a step
 
 
 def env(package, scratch):
@@ -29,10 +36,20 @@ def env(package, scratch):
     return os.environ | {'PYTHONPATH': str(package), 'OMP_NUM_THREADS': '1', 'JUPYTER_CONFIG_DIR': f'{scratch}/config', 'JUPYTER_DATA_DIR': f'{scratch}/data', 'IPYTHONDIR': f'{scratch}/ipython', 'PYTHONDONTWRITEBYTECODE': '1'}
 
 
-def cliff(*args, cwd, package):
-    done = subprocess.run([sys.executable, '-c', 'from cliff_nb.cli import main; main()', *args], cwd=cwd, env=env(package, cwd), capture_output=True, text=True)
+def cliff(*args, cwd, package, command=(sys.executable, '-c', 'from cliff_nb.cli import main; main()')):
+    done = subprocess.run([*command, *args], cwd=cwd, env=env(package, cwd), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def end(server):
+    "Ask the server and its kernels, which are in sessions of their own, to go; end those that stay"
+    try: family = [server, *server.children(recursive=True)]
+    except psutil.NoSuchProcess: return
+    server.terminate()
+    _, left = psutil.wait_procs(family, timeout=20)
+    for p in left: p.kill()
+    psutil.wait_procs(left, timeout=20)
 
 
 @contextmanager
@@ -42,36 +59,39 @@ def jupyter_lab(folder, package, scratch):
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
     log = open(scratch / 'lab.log', 'w')
-    server = subprocess.Popen(
+    server = psutil.Popen(
         [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--IdentityProvider.token=',
          '--ServerApp.disable_check_xsrf=True', f'--LabApp.user_settings_dir={scratch}/settings', f'--LabApp.workspaces_dir={scratch}/workspaces',
          '--LabApp.news_url=', '--LabApp.extension_manager=readonly', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', str(folder)],
         cwd=folder, env=env(package, scratch), stdout=log, stderr=log)
     try:
-        for _ in range(600):
-            assert server.poll() is None, (scratch / 'lab.log').read_text()
-            try: urlopen(f'http://127.0.0.1:{port}/api', timeout=5); break
-            except OSError: time.sleep(.5)
+        deadline = time.monotonic() + LIMIT
+        while not answers(f'http://127.0.0.1:{port}/api'):
+            assert server.poll() is None and time.monotonic() < deadline, (scratch / 'lab.log').read_text()
+            time.sleep(.5)
         yield f'http://127.0.0.1:{port}'
     finally:
-        server.terminate()
-        server.wait(60)
+        end(server)
         log.close()
 
 
+def answers(url):
+    try: return urlopen(url, timeout=5).status == 200
+    except OSError: return False
+
+
+@contextmanager
 def opened(browser, address, notebook):
+    "A notebook in JupyterLab; its page is closed before the server goes, also when something fails"
     page = browser.new_page(viewport=dict(width=1400, height=1000))
-    page.set_default_timeout(LIMIT)
-    page.goto(f'{address}/lab/tree/{notebook}')
-    page.wait_for_selector('.jp-NotebookPanel .jp-Cell')
-    return page
-
-
-def run_all(page):
-    "Every cell, to the end; the kernel is idle when the last one has a number"
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"], .jp-Toolbar-kernelStatus[data-status="idle"]')
-    page.click('.lm-MenuBar-item:has-text("Run")')
-    page.click('.lm-Menu-item:has-text("Run All Cells")')
+    page.set_default_timeout(1000 * LIMIT)
+    try:
+        page.goto(f'{address}/lab/tree/{notebook}')
+        page.wait_for_selector('.jp-NotebookPanel .jp-Cell')
+        yield page
+    finally:
+        if os.environ.get('SHOTS'): page.screenshot(path=f"{os.environ['SHOTS']}/lab_{Path(notebook).stem}.png")
+        page.close()
 
 
 @pytest.fixture(scope='module')
@@ -79,10 +99,47 @@ def browser():
     with chromium() as b: yield b
 
 
-def outputs(path): return [o for c in json.loads(path.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', [])]
+def cells(path):
+    "Of a saved notebook; the server writes in place, so one may find it half written"
+    for _ in range(100):
+        try: return json.loads(path.read_text(encoding='utf-8'))['cells']
+        except json.JSONDecodeError: time.sleep(.1)
+    raise AssertionError(f'{path.name} stays unreadable')
 
+
+def outputs(path): return [o for c in cells(path) for o in c.get('outputs', [])]
+def pictures(path): return [''.join(o['data']['image/png']).replace('\n', '') for o in outputs(path) if 'image/png' in o.get('data', {})]
 def errors(path): return [f"{o['ename']}: {o['evalue']}" for o in outputs(path) if o['output_type'] == 'error']
-def counts(path): return [c['execution_count'] for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code' and c['source']]
+def counts(path): return [c['execution_count'] for c in cells(path) if c['cell_type'] == 'code' and c['source']]
+
+
+def blank(path):
+    "Without outputs"
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    for c in nb['cells']:
+        if c['cell_type'] == 'code': c['outputs'] = []
+    path.write_text(json.dumps(nb), encoding='utf-8')
+
+
+def ready(address):
+    "Whether the page is connected to a kernel that waits for work; before it is, running a cell asks which kernel is meant"
+    try: kernels = json.load(urlopen(f'{address}/api/kernels', timeout=30))
+    except OSError: return False  # the server answers 500 while a kernel is being started
+    return any(k['connections'] and k['execution_state'] == 'idle' for k in kernels)
+
+
+def run_all(page, address, path):
+    "Every cell, to the end, and saved"
+    deadline = time.monotonic() + LIMIT
+    while not ready(address) and time.monotonic() < deadline: page.wait_for_timeout(500)
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"], .jp-Toolbar-kernelStatus[data-status="idle"]')
+    page.click('.lm-MenuBar-item:has-text("Run")')
+    page.click('.lm-Menu-item:has-text("Run All Cells")')
+    while time.monotonic() < deadline and None in counts(path) and not errors(path):  # cells out of sight have no prompt on the page: the file says
+        page.wait_for_timeout(1000)
+        if page.is_visible('.jp-Dialog .jp-mod-accept'): page.click('.jp-Dialog .jp-mod-accept')  # the kernel that it proposes
+        page.keyboard.press('Control+s')
+    assert not errors(path) and None not in counts(path)
 
 
 def test_clone(browser, tmp_path):
@@ -91,42 +148,28 @@ def test_clone(browser, tmp_path):
     git('init', '-q'); git('add', '-A'); git('-c', 'user.name=x', '-c', 'user.email=x@example.org', 'commit', '-qm', 'x')
     cliff('notebooks', 'cliff-notebooks', cwd=clone, package=clone)
     mine = clone / 'cliff-notebooks' / TUTORIAL
-    figures = sum('image/png' in o.get('data', {}) for o in outputs(mine))
-    blank = json.loads(mine.read_text())  # what is seen afterwards was drawn just now
-    for c in blank['cells']:
-        if c['cell_type'] == 'code': c['outputs'] = []
-    mine.write_text(json.dumps(blank))
-    with jupyter_lab(clone / 'cliff-notebooks', clone, tmp_path) as address:
-        page = opened(browser, address, TUTORIAL)
-        run_all(page)
-        deadline = time.time() + LIMIT / 1000
-        while time.time() < deadline and None in counts(mine) and not errors(mine):  # cells out of sight have no prompt on the page: the file says
-            page.wait_for_timeout(2000)
-            page.keyboard.press('Control+s')
-        assert not errors(mine) and None not in counts(mine)
-        assert sum('image/png' in o.get('data', {}) for o in outputs(mine)) == figures > 0
-        page.keyboard.press('Escape')
-        page.keyboard.press('Control+End')
-        page.wait_for_timeout(1000)
-        last = page.locator('.jp-OutputArea-output img').last
-        last.scroll_into_view_if_needed()
-        assert last.evaluate('i => i.complete && i.naturalWidth > 100')
-        if os.environ.get('SHOTS'): page.screenshot(path=f"{os.environ['SHOTS']}/lab.png")
-        page.close()
+    figures = len(pictures(mine))
+    blank(mine)  # what is seen afterwards was drawn just now
+    with jupyter_lab(clone / 'cliff-notebooks', clone, tmp_path) as address, opened(browser, address, TUTORIAL) as page:
+        run_all(page, address, mine)
+        drawn = pictures(mine)
+        assert len(drawn) == figures > 0
+        page.wait_for_function(SEEN, arg=drawn[-1], polling=500)
     assert git('status', '--porcelain') == '', 'a reader changed the clone'
 
 
 def test_installed(browser, tmp_path):
-    "The wheel carries the notebooks: copied from it, one opens"
+    "The installed package carries the notebooks: its own command copies them, and one opens and runs"
     copy_tree(tmp_path / 'tree')
-    subprocess.run([sys.executable, '-m', 'pip', '-q', 'wheel', '--no-deps', '-w', str(tmp_path), str(tmp_path / 'tree')], check=True)
-    wheel, site = next(tmp_path.glob('*.whl')), tmp_path / 'installed'
-    zipfile.ZipFile(wheel).extractall(site)
-    assert not list(site.glob('nbs')) and (site / 'cliff_nb/notebooks/index.ipynb').is_file()
-    said = cliff('notebooks', 'mine', cwd=tmp_path, package=site)
+    site = tmp_path / 'installed'
+    subprocess.run([sys.executable, '-m', 'pip', '-q', 'install', '--no-deps', '--target', str(site), str(tmp_path / 'tree')], check=True)
+    assert not (site / 'nbs').exists() and (site / 'cliff_nb/notebooks/index.ipynb').is_file()
+    shutil.rmtree(tmp_path / 'tree')
+    said = cliff('notebooks', 'mine', cwd=tmp_path, package=site, command=[site / 'bin/cliff'])
     assert said == 'wrote mine: open it with `jupyter lab mine`\n'
-    with jupyter_lab(tmp_path / 'mine', site, tmp_path) as address:
-        page = opened(browser, address, 'index.ipynb')
+    index = tmp_path / 'mine/index.ipynb'
+    blank(index)
+    with jupyter_lab(tmp_path / 'mine', site, tmp_path) as address, opened(browser, address, 'index.ipynb') as page:
         page.wait_for_selector('.jp-RenderedMarkdown h1')
         assert re.match('cliff_nb', page.inner_text('.jp-RenderedMarkdown h1'))
-        page.close()
+        run_all(page, address, index)

@@ -18,7 +18,8 @@ SITE = Path(os.environ['SITE']).resolve()
 SHOTS = os.environ.get('SHOTS')
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob('*.html') if 'site_libs' not in p.parts)
 NEED_ALT = re.compile(r'(index|get_started)\.html|tutorials/.*')
-MAX_BYTES = 1_500_000
+TUTORIAL = re.compile(r'tutorials/.*')
+MAX_BYTES, FIRST_SCREEN = 1_500_000, 900  # of a page with its pictures, pixels
 WIDE, PHONE = dict(width=1300, height=1000), dict(width=375, height=812)
 FACTS = r'''() => {
   const all = s => [...document.querySelectorAll(s)], shown = x => x.offsetParent !== null || x.getClientRects().length > 0;
@@ -34,11 +35,12 @@ FACTS = r'''() => {
     unset: all('span.math').map(x => x.textContent.slice(0, 60)), math: all('math').length,
     flat: all('math').filter(x => shown(x) && !x.getBoundingClientRect().width).length,
     merror: all('merror, mjx-merror, .katex-error').map(x => x.textContent.slice(0, 60)),
-    raw: [...find(prose.textContent, /^\s*:::+.*$|\?@(fig|eq|tbl|sec)-[\w-]+|\$\$|\\[([]|\\(begin|end|frac|sum|text|mathrm|left|right)\b/gm),
+    raw: [...find(prose.textContent, /^\s*:::+.*$|\?@(fig|eq|tbl|sec)-[\w-]+|\$\$|\\[([]|\\(begin|end|frac|sum|text|mathrm|left|right)\b|\]\([\w.\/#-]+\)/gm),
           ...all('pre').flatMap(x => find(x.textContent, /^#\s*\|.*$/gm))],
     broken: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src.slice(0, 80)),
     mute: [...main.querySelectorAll('img')].filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.src.slice(0, 60))
       .concat([...main.querySelectorAll('svg')].filter(s => !s.closest('[aria-hidden=true]') && shown(s) && !(s.getAttribute('aria-label') || s.querySelector('title') || s.getAttribute('alt'))).map(s => 'svg')),
+    picture: Math.min(...[...main.querySelectorAll('img, svg')].map(x => x.getBoundingClientRect()).filter(b => b.width > 100).map(b => b.bottom + scrollY), 1e6),
     links: all('a[href]').map(a => a.href), local: [...document.images].map(i => i.currentSrc || i.src),
     error: all('.cell-output-error').length,
     font: parseFloat(getComputedStyle(main.querySelector('p') || main).fontSize)}}'''
@@ -50,7 +52,7 @@ CONTRAST = '''() => {
   const rgb = s => s.match(/[\\d.]+/g).map(Number), lum = c => { const [r, g, b] = c.slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b };
   const back = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > .5) return c } return [255, 255, 255] };
   const ratio = e => { const [a, b] = [lum(rgb(getComputedStyle(e).color)), lum(back(e))].sort((x, y) => y - x); return (a + .05) / (b + .05) };
-  return [...document.querySelectorAll('main p, main li, main td, main th, main h1, main h2, main pre code span, main pre code, main a, .source-link a, nav a')].filter(e => e.offsetParent && e.innerText && e.innerText.trim())
+  return [...document.querySelectorAll('main p, main li, main td, main th, main h1, main h2, main pre code span, main pre code, main a, .source-link a, nav a, nav .bi')].filter(e => e.offsetParent && (e.innerText && e.innerText.trim() || e.matches('.bi')))
     .filter(e => ratio(e) < 4.5 - 1e-6).map(e => `${e.tagName}.${e.className} ${e.innerText.trim().slice(0, 30)}: ${ratio(e).toFixed(1)}`)}'''
 
 
@@ -145,6 +147,7 @@ def problems(browser, root, name, ids):
     bad += [f'picture not loaded: {x}' for x in f['broken']]
     if f['error']: bad.append('the output of a cell is an error')
     if NEED_ALT.fullmatch(name): bad += [f'picture without alt text: {x}' for x in f['mute']]
+    if TUTORIAL.fullmatch(name) and f['picture'] > FIRST_SCREEN: bad.append(f"no picture in the first screen: the first ends at {f['picture']:.0f} px")
     if f['font'] < 15: bad.append(f"text of {f['font']} px")
     pictures = {x[len(root):] for x in f['local'] if x.startswith(root)}
     size = (SITE / name).stat().st_size + sum((SITE / x).stat().st_size for x in pictures if (SITE / x).is_file())
@@ -160,7 +163,9 @@ def problems(browser, root, name, ids):
 
 
 def shot(page, name, kind):
-    if SHOTS: page.screenshot(path=f"{SHOTS}/{name.replace('/', '_')}.{kind}.png", full_page=True)
+    if not SHOTS: return
+    page.wait_for_timeout(500)  # the menu folds slowly
+    page.screenshot(path=f"{SHOTS}/{name.replace('/', '_')}.{kind}.png", full_page=True)
 
 
 def is_dark(page):
@@ -209,10 +214,10 @@ onclick="const s = document.body.style; [s.background, s.color] = s.color ? ['#f
 document.querySelectorAll('a').forEach(a => a.style.color = s.color)">dark</button></body></html>"""
 PIXEL = 'data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA='
 SLIDER = '<div class="cliff-slider"><label>a <input type="range" min="0" max="9" value="0" oninput="{}"></label><div class="frame">0</div></div>'
-SOUND = f'<img src="{PIXEL}" alt="a dot"><a href="#x" id="x">x</a>' + SLIDER.format("this.closest('.cliff-slider').querySelector('.frame').textContent=this.value")
+SOUND = f'<img src="{PIXEL}" alt="a dot" width="200" height="100"><a href="#x" id="x">x</a>' + SLIDER.format("this.closest('.cliff-slider').querySelector('.frame').textContent=this.value")
 DEFECTS = {
     '<h1>two</h1>': '2 titles', '<span class="math inline">\\(x\\)</span>': 'maths not rendered', '<p>:::</p>': "left as text: ':::'", '<p>$$x$$</p>': "left as text: '$$'",
-    '<p>\\frac{a}{b}</p>': 'frac', '<pre>#| hide</pre>': "left as text: '#| hide'", '<img src="none.png" alt="x">': 'picture not loaded', f'<img src="{PIXEL}">': 'without alt text',
+    '<p>\\frac{a}{b}</p>': 'frac', '<p>[fit](train.ipynb)</p>': "left as text: '](train.ipynb)'", '<pre>#| hide</pre>': "left as text: '#| hide'", '<img src="none.png" alt="x">': 'picture not loaded', f'<img src="{PIXEL}">': 'without alt text', f'<img src="{PIXEL}" alt="x" width="200" style="margin-top:900px">': 'no picture in the first screen',
     '<a href="none.html">x</a>': 'dead link: tutorials/none.html', '<a href="../index.html#none">x</a>': 'dead anchor', f'<a href="{BASE}/gone.html">x</a>': 'dead link: gone.html',
     f'<a href="{SOURCE}none.py">x</a>': 'dead link to the source', f'<a href="{SOURCE}setup.py#L9999">x</a>': 'no such line', '<div id="a"></div><div id="a"></div>': 'id used twice: a',
     '<div style="width:900px">wide</div>': 'wide on a phone', '<script>throw Error("no")</script>': 'script error', '<script>console.error("no")</script>': 'console: no',
@@ -227,5 +232,6 @@ def test_the_checks_see(browser, root, ids, body):
         (SITE / name).write_text(GOOD.replace('{}', body), encoding='utf-8')
         bad = problems(browser, root, name, ids)
     finally: (SITE / name).unlink()
-    if body in ('', SOUND): assert bad == []
+    if body == SOUND: assert bad == []
+    elif body == '': assert len(bad) == 1 and 'no picture in the first screen' in bad[0]
     else: assert (unseen := [e for e in DEFECTS.values() if not any(e in b for b in bad)]) == [], (unseen, bad)
