@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_latents', 'standardize', 'reach', 'gaussian', 'as_grid', 'check_sigma', 'scale_of', 'kernels', 'pieces', 'bell',
-           'extremes', 'Cells', 'cells_of', 'place', 'hermite', 'moments_of', 'polynomial', 'KernelSum', 'Blocks',
-           'plan', 'Chunks', 'chunks', 'near_of', 'columns_of', 'room', 'push', 'pull', 'JointSum', 'partners_of',
-           'density', 'density_grad', 'check_points', 'cliff_fields', 'conditional_grad']
+           'extremes', 'Cells', 'cells_of', 'place', 'hermite', 'series', 'moments_of', 'polynomial', 'KernelSum',
+           'Blocks', 'plan', 'Chunks', 'chunks', 'near_of', 'columns_of', 'groups', 'distances', 'push', 'pull',
+           'JointSum', 'partners_of', 'density', 'density_grad', 'check_points', 'cliff_fields', 'conditional_grad']
 
 # %% ../nbs/00_kde.ipynb #c003
 import math
@@ -145,13 +145,17 @@ def place(
 def hermite(
     cells: Cells, sigma, like: Tensor, # a tensor of the dtype and device of the latents
     first:int # number of the first polynomial
-)->Tensor: # (d or 1, 2 half + 1, terms) He_{first + r}(u) exp(-u^2 / 2) / r! at the middles of the cells in reach, in float64
-    "The kernel's series."
+)->Tensor: # (terms + 1, d or 1, 2 half + 1) He_{first + r}(u) exp(-u^2 / 2) at the middles of the cells in reach, in float64
+    "The polynomials of the kernel's series."
     w = torch.arange(-cells.half, cells.half + 1, dtype=torch.float64, device=like.device) * cells.width
     u = w / torch.as_tensor(scale_of(sigma, w, (1,)), dtype=w.dtype, device=w.device).view(-1, 1)
-    he = [torch.ones_like(u), u]
-    for r in range(1, first + cells.terms): he.append(u * he[r] - r * he[r - 1])
-    return torch.stack([he[first + r] / math.factorial(r) for r in range(cells.terms)], -1).mul_(bell(u, dtype=like.dtype)[..., None])
+    he = [bell(u, dtype=like.dtype)]; he.append(u * he[0])
+    for r in range(1, first + cells.terms): he.append(torch.addcmul(he[r - 1] * -r, u, he[r]))
+    return torch.stack(he[first:])
+
+def series(he: Tensor)->Tensor: # (terms, d or 1, width) -> (d or 1, width, terms)
+    "The coefficients: polynomials over factorials."
+    return he.movedim(0, -1) / he.new_tensor([math.factorial(r) for r in range(len(he))])
 
 # %% ../nbs/00_kde.ipynb #c068
 def moments_of(z, cells, sigma)->Tensor: # (d, terms, size - 2) of the cells that matter, in float64
@@ -181,20 +185,21 @@ class KernelSum(torch.autograd.Function):
     def forward(ctx, z, grid, sigma, slope):
         cells, s, d = cells_of(grid, sigma, slope + 1), scale_of(sigma, z, (1,)), z.shape[1]
         factor = 1 / (-s**2 if slope else s) / math.sqrt(2 * math.pi)
-        ctx.save_for_backward(z); ctx.rest = cells, sigma, slope, factor
-        series = hermite(cells, sigma, z, slope).flip(1).mT.flatten(1).expand(d, -1)[..., None]
-        near, out = moments_of(z, cells, sigma).unfold(1, 2 * cells.half + 1, cells.step), z.new_empty(d, len(grid)) # near (d, K, terms, width)
-        for q in pieces(d, near[0].numel()): out[q] = (near[q].flatten(2) @ series[q])[..., 0]
+        he = hermite(cells, sigma, z, slope)
+        ctx.save_for_backward(z, he); ctx.rest = cells, sigma, factor
+        near = moments_of(z, cells, sigma).unfold(1, 2 * cells.half + 1, cells.step).mT # (d, K, width, terms)
+        kernel, out = series(he[:-1]).flip(1).flatten(1).expand(d, -1), z.new_empty(d, len(grid))
+        for i in range(d): out[i] = near[i].flatten(1) @ kernel[i]
         return out * factor
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, up):
-        (z,), (cells, sigma, slope, factor) = ctx.saved_tensors, ctx.rest
+        (z, he), (cells, sigma, factor) = ctx.saved_tensors, ctx.rest
         reached, end = 2 * cells.half, cells.size - 2
-        spread = z.new_zeros(z.shape[1], end + reached, dtype=torch.float64)
+        spread = he.new_zeros(z.shape[1], end + reached)
         spread[:, reached:end:cells.step] = up * factor
-        rise = spread.unfold(1, reached + 1, 1) @ hermite(cells, sigma, z, slope + 1)
+        rise = spread.unfold(1, reached + 1, 1) @ series(he[1:])
         return polynomial(z, cells, sigma, rise) / scale_of(sigma, z), None, None, None
 
 # %% ../nbs/00_kde.ipynb #c075
@@ -227,7 +232,7 @@ def plan(
 class Chunks(NamedTuple):
     "Where the samples went; T chunks of c places for each coordinate."
     slot: Tensor # (d, n) place of every sample, among the d T c of all coordinates
-    row: Tensor # (d, T c) sample in every place, 0 in those left over
+    row: Tensor # (d, T, c) sample in every place, 0 in those left over
     block: Tensor # (d, T) block of every chunk
     far: Tensor # (d, T, c) from the sample to the middle of its window, in units of sigma
     step: Tensor # (d, 1, 1, width) from the middle to the points of the window
@@ -249,15 +254,16 @@ def chunks(
     own, middle = key.long() % b.count, torch.arange(b.count, dtype=torch.float64, device=z.device) * b.size - b.half + b.width // 2
     far = (middle * b.spacing + b.first).to(z)[own].sub_(z.T.flatten()[order]).view(d, n).div_(scale_of(sigma, z, (1,)))
     step = (torch.arange(b.width, device=z.device) - b.width // 2).to(z) * (b.spacing / scale_of(sigma, z, (1,)))
-    return Chunks(torch.empty_like(slot).scatter_(0, order, slot).view(d, n), laid(order % n, 0).view(d, -1),
+    return Chunks(torch.empty_like(slot).scatter_(0, order, slot).view(d, n), laid(order % n, 0).view(d, T, -1),
                   laid(own, 0).view(d, T, -1)[:, :, 0], laid(far.flatten(), 1e3).view(d, T, -1), step.expand(d, -1)[:, None, None])
 
 # %% ../nbs/00_kde.ipynb #c081
-def near_of(z, points, sigma): # (c, d), (M, d) -> B (c, 1 + d M): 1, bell(v); v (c, d, M)
+def near_of(z, points, sigma, keep:bool): # (c, d), (M, d) -> B (c, 1 + d M): 1, bell(v); v (c, d, M) or, if it is not kept, bell(v)
     "Kernels at the conditioning points, up to a constant, behind a column of ones."
-    v = (points.T - z[:, :, None]) / scale_of(sigma, z, (1,))
-    B = z.new_ones(len(z), 1 + v[0].numel())
-    bell(v, out=B[:, 1:].view(v.shape))
+    B = z.new_ones(len(z), 1 + points.numel())
+    k = B[:, 1:].view(len(z), z.shape[1], -1)
+    v = torch.sub(points.T, z[:, :, None], out=None if keep else k).div_(scale_of(sigma, z, (1,)))
+    bell(v, out=k)
     return B, v
 
 def columns_of(partners, i:int, M:int)->Tensor: # (1 + J M) numbers of columns
@@ -265,12 +271,22 @@ def columns_of(partners, i:int, M:int)->Tensor: # (1 + J M) numbers of columns
     wanted = 1 + M * partners[i][:, None] + torch.arange(M, device=partners.device)
     return nn.functional.pad(wanted.flatten(), (1, 0))
 
-def room(like: Tensor, c: Chunks, columns:int, single:bool):
-    "Slices of coordinates, and memory for one of them: three (coordinates, T, c, width), rows (., columns), tiles (T, width, columns)."
+def groups(like: Tensor, c: Chunks, columns:int, single:bool):
+    "Walk over coordinates and their chunks: slices of both, and memory: three (m, c, width), rows (m, c, columns), tiles (m, width, columns)."
     (d, T, size), width = c.far.shape, c.step.shape[-1]
-    s = max(k for k in range(1, d + 1) if d % k == 0 and (k == 1 or not single and k * T * size * columns <= 2**21))
-    return ([slice(k, k + s) for k in range(0, d, s)], like.new_empty(3, s, T, size, width),
-            like.new_empty(s * T * size, columns), like.new_empty(s * T, width, columns))
+    most = max(1, 2**20 // (size * columns)) # chunks
+    s, t = 1 if single else min(d, max(1, most // T)), min(T, most)
+    work, rows, tiles = like.new_empty(3, s * t, size, width), like.new_empty(s * t, size, columns), like.new_empty(s * t, width, columns)
+    for i in range(0, d, s):
+        for j in range(0, T, t):
+            m = (min(i + s, d) - i) * (min(j + t, T) - j)
+            yield slice(i, min(i + s, d)), slice(j, j + t), *work[:, :m], rows[:m], tiles[:m]
+
+def distances(c: Chunks, g, h, out): # -> (m, c, width)
+    "From the samples of some chunks to the points of their windows, in units of sigma."
+    far = c.far[g, h]
+    torch.add(far[..., None], c.step[g], out=out.view(*far.shape, -1))
+    return out
 
 # %% ../nbs/00_kde.ipynb #c082
 def push(
@@ -279,16 +295,14 @@ def push(
     c: Chunks, b: Blocks, M:int, partners
 )->None:
     "Slopes times near kernels, summed over samples."
-    columns = out.shape[-1] // b.size
-    groups, (u, k, _), rows, tiles = room(B, c, columns, partners is not None)
-    for g in groups:
-        torch.add(c.far[g, ..., None], c.step[g], out=u)
-        slopes = bell(u, k).mul_(u).view(-1, b.chunk, b.width)
+    columns, number = out.shape[-1] // b.size, torch.arange(b.count, device=B.device)[:, None]
+    for g, h, u, k, _, rows, tiles in groups(B, c, columns, partners is not None):
+        slopes = bell(distances(c, g, h, u), k).mul_(u)
         mine = B if partners is None else B.index_select(1, columns_of(partners, g.start, M))
-        torch.index_select(mine, 0, c.row[g].flatten(), out=rows)
-        torch.bmm(slopes.mT, rows.view(-1, b.chunk, columns), out=tiles)
-        belong = c.block[g][:, None] == torch.arange(b.count, device=B.device)[:, None]
-        total = belong.to(B.dtype) @ tiles.view(len(u), -1, b.width * columns)
+        torch.index_select(mine, 0, c.row[g, h].flatten(), out=rows.view(-1, columns))
+        torch.bmm(slopes.mT, rows, out=tiles)
+        belong = (c.block[g, None, h] == number).to(B.dtype)
+        total = belong @ tiles.view(len(belong), -1, b.width * columns)
         for r, strip in enumerate(total.split(b.size * columns, -1)): out[g, r:r + b.count, :strip.shape[-1]] += strip
 
 # %% ../nbs/00_kde.ipynb #c083
@@ -299,20 +313,19 @@ def pull(
 )->tuple[Tensor, Tensor]: # gradient of the slopes' samples times sigma (n, d), of B (n, 1 + d M)
     "What the products pass back."
     columns, own, dB = up.shape[-1] // b.size, torch.empty_like(c.far), torch.zeros_like(B)
-    groups, (u, k, dA), rows, tiles = room(B, c, columns, partners is not None)
-    A, dA_flat, chunked = k.view(-1, b.chunk, b.width), dA.view(-1, b.chunk, b.width), rows.view(-1, b.chunk, columns)
-    for g in groups:
-        torch.add(c.far[g, ..., None], c.step[g], out=u); bell(u, k)
+    windows = up.flatten(1).unfold(1, b.width * columns, b.size * columns)
+    for g, h, u, k, dA, rows, tiles in groups(B, c, columns, partners is not None):
+        bell(distances(c, g, h, u), k)
         mine = None if partners is None else columns_of(partners, g.start, M)
-        torch.index_select(B if mine is None else B.index_select(1, mine), 0, c.row[g].flatten(), out=rows)
-        for i, tile in zip(range(g.start, g.stop), tiles.view(len(u), -1, b.width * columns)):
-            torch.index_select(up[i].flatten().unfold(0, b.width * columns, b.size * columns), 0, c.block[i], out=tile)
-        torch.bmm(chunked, tiles.mT, out=dA_flat); dA.mul_(k); k.mul_(u)
-        torch.bmm(A, tiles, out=chunked)
-        torch.sum(dA.mul_(u.square_().sub_(1)), -1, out=own[g])
-        for i, part in zip(range(g.start, g.stop), rows.view(len(u), -1, columns)):
-            if mine is None: dB.index_add_(0, c.row[i], part)
-            else: dB.index_add_(1, mine, B.new_zeros(len(B), columns).index_add_(0, c.row[i], part))
+        torch.index_select(B if mine is None else B.index_select(1, mine), 0, c.row[g, h].flatten(), out=rows.view(-1, columns))
+        for tile, window, block in zip(tiles.view(g.stop - g.start, -1, windows.shape[-1]), windows[g], c.block[g, h]):
+            torch.index_select(window, 0, block, out=tile)
+        torch.bmm(rows, tiles.mT, out=dA); dA.mul_(k); k.mul_(u)
+        torch.bmm(k, tiles, out=rows)
+        own[g, h] = dA.mul_(u.square_().sub_(1)).sum(-1).view(g.stop - g.start, -1, b.chunk)
+        for row, part in zip(c.row[g, h], rows.view(g.stop - g.start, -1, columns)):
+            if mine is None: dB.index_add_(0, row.flatten(), part)
+            else: dB.index_add_(1, mine, B.new_zeros(len(B), columns).index_add_(0, row.flatten(), part))
     return own.flatten()[c.slot].T, dB
 
 # %% ../nbs/00_kde.ipynb #c084
@@ -325,24 +338,24 @@ class JointSum(torch.autograd.Function):
         out, total = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * columns), z.new_zeros(1 + d * M)
         with torch.autocast(z.device.type, enabled=False):
             for p in range(0, n, b.rows):
-                B = near_of(z[p:p + b.rows], points, sigma)[0]; total += B.sum(0)
-                kept.append(chunks(z[p:p + b.rows], sigma, b)); push(out, B, kept[-1], b, M, partners)
+                B, c = near_of(z[p:p + b.rows], points, sigma, keep=False)[0], chunks(z[p:p + b.rows], sigma, b)
+                push(out, B, c, b, M, partners); total += B.sum(0); kept.append(c)
         ctx.save_for_backward(z, points, partners); ctx.rest = sigma, b, kept
         out = out.view(d, -1, columns)[:, b.half:b.half + len(grid)].mT.contiguous()
-        return out[:, 0].clone(), out[:, 1:].reshape(d, -1, M, len(grid)), total[1:].view(d, M)
+        return out[:, 0], out[:, 1:].view(d, -1, M, len(grid)), total[1:].view(d, M)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, up_slopes, up_joint, up_total):
         (z, points, partners), (sigma, b, kept) = ctx.saved_tensors, ctx.rest
-        (d, _, M, K), s, dz, dpoints = up_joint.shape, scale_of(sigma, z), torch.empty_like(z), torch.zeros_like(points)
-        up = torch.cat([up_slopes[:, None], up_joint.flatten(1, 2)], 1).mT
-        strips = b.size * (b.count - 1 + math.ceil(b.width / b.size))
-        up = nn.functional.pad(up, (0, 0, b.half, strips - b.half - K)).contiguous()
+        (d, J, M, K), s, dz, dpoints = up_joint.shape, scale_of(sigma, z), torch.empty_like(z), torch.zeros_like(points)
+        up = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * (1 + J * M))
+        inside = up.view(d, -1, 1 + J * M)[:, b.half:b.half + K]
+        inside[..., 0], inside[..., 1:] = up_slopes, up_joint.flatten(1, 2).mT
         with torch.autocast(z.device.type, enabled=False):
             for p, c in zip(range(0, len(z), b.rows), kept):
-                B, v = near_of(z[p:p + b.rows], points, sigma)
-                dslope, dB = pull(up.view(d, -1, b.size * up.shape[-1]), B, c, b, M, partners)
+                B, v = near_of(z[p:p + b.rows], points, sigma, keep=True)
+                dslope, dB = pull(up, B, c, b, M, partners)
                 v.mul_(B[:, 1:].view(v.shape)).mul_(dB[:, 1:].view(v.shape).add_(up_total))
                 dz[p:p + b.rows] = v.sum(-1).add_(dslope) / s
                 dpoints -= v.sum(0).T / s
