@@ -258,18 +258,17 @@ def chunks(
                   laid(own, 0).view(d, T, -1)[:, :, 0], laid(far.flatten(), 1e3).view(d, T, -1), step.expand(d, -1)[:, None, None])
 
 # %% ../nbs/00_kde.ipynb #c081
-def near_of(z, points, sigma, keep:bool): # (c, d), (M, d) -> B (c, 1 + d M): 1, bell(v); v (c, d, M) or, if it is not kept, bell(v)
-    "Kernels at the conditioning points, up to a constant, behind a column of ones."
-    B = z.new_ones(len(z), 1 + points.numel())
-    k = B[:, 1:].view(len(z), z.shape[1], -1)
+def near_of(z, points, sigma, keep:bool): # (c, d), (M, d) -> B (c, columns): bell(v), 1, zeros; the first of them again, (c, d, M); v, or bell(v) if it is not kept
+    "Kernels at the conditioning points, up to a constant, a column of ones, and zeros that fill a row up to a multiple of 8."
+    B = nn.functional.pad(z.new_ones(len(z), 1), (points.numel(), 7 - points.numel() % 8))
+    k = B[:, :points.numel()].view(len(z), z.shape[1], -1)
     v = torch.sub(points.T, z[:, :, None], out=None if keep else k).div_(scale_of(sigma, z, (1,)))
-    bell(v, out=k)
-    return B, v
+    return B, bell(v, out=k), v
 
-def columns_of(partners, i:int, M:int)->Tensor: # (1 + J M) numbers of columns
-    "The columns of `near_of` that coordinate i needs: the ones, and the kernels of its partners."
-    wanted = 1 + M * partners[i][:, None] + torch.arange(M, device=partners.device)
-    return nn.functional.pad(wanted.flatten(), (1, 0))
+def columns_of(partners, i:int, M:int, d:int)->Tensor: # numbers of columns
+    "The columns of `near_of` that coordinate i needs: the kernels of its partners, the ones, and some more ones that fill up."
+    wanted = M * partners[i][:, None] + torch.arange(M, device=partners.device)
+    return nn.functional.pad(wanted.flatten(), (0, 8 - wanted.numel() % 8), value=d * M)
 
 def groups(like: Tensor, c: Chunks, columns:int, single:bool):
     "Walk over coordinates and their chunks: slices of both, and memory: three (m, c, width), rows (m, c, columns), tiles (m, width, columns)."
@@ -291,14 +290,14 @@ def distances(c: Chunks, g, h, out): # -> (m, c, width)
 # %% ../nbs/00_kde.ipynb #c082
 def push(
     out: Tensor, # (d, strips, size columns), added to
-    B: Tensor, # (n, 1 + d M) near kernels
+    B: Tensor, # (n, columns) near kernels
     c: Chunks, b: Blocks, M:int, partners
 )->None:
     "Slopes times near kernels, summed over samples."
     columns, number = out.shape[-1] // b.size, torch.arange(b.count, device=B.device)[:, None]
     for g, h, u, k, _, rows, tiles in groups(B, c, columns, partners is not None):
         slopes = bell(distances(c, g, h, u), k).mul_(u)
-        mine = B if partners is None else B.index_select(1, columns_of(partners, g.start, M))
+        mine = B if partners is None else B.index_select(1, columns_of(partners, g.start, M, len(out)))
         torch.index_select(mine, 0, c.row[g, h].flatten(), out=rows.view(-1, columns))
         torch.bmm(slopes.mT, rows, out=tiles)
         belong = (c.block[g, None, h] == number).to(B.dtype)
@@ -308,21 +307,22 @@ def push(
 # %% ../nbs/00_kde.ipynb #c083
 def pull(
     up: Tensor, # (d, strips, size columns) gradient of what `push` added up
-    B: Tensor, # (n, 1 + d M) near kernels
+    B: Tensor, # (n, columns) near kernels
     c: Chunks, b: Blocks, M:int, partners
-)->tuple[Tensor, Tensor]: # gradient of the slopes' samples times sigma (n, d), of B (n, 1 + d M)
+)->tuple[Tensor, Tensor]: # gradient of the slopes' samples times -sigma (n, d), of B
     "What the products pass back."
-    columns, own, dB = up.shape[-1] // b.size, torch.empty_like(c.far), torch.zeros_like(B)
+    columns, own, dB, ones = up.shape[-1] // b.size, torch.empty_like(c.far), torch.zeros_like(B), B.new_ones(b.width)
     windows = up.flatten(1).unfold(1, b.width * columns, b.size * columns)
-    for g, h, u, k, dA, rows, tiles in groups(B, c, columns, partners is not None):
+    for g, h, u, k, A, rows, tiles in groups(B, c, columns, partners is not None):
         bell(distances(c, g, h, u), k)
-        mine = None if partners is None else columns_of(partners, g.start, M)
+        mine = None if partners is None else columns_of(partners, g.start, M, up.shape[0])
         torch.index_select(B if mine is None else B.index_select(1, mine), 0, c.row[g, h].flatten(), out=rows.view(-1, columns))
         for tile, window, block in zip(tiles.view(g.stop - g.start, -1, windows.shape[-1]), windows[g], c.block[g, h]):
             torch.index_select(window, 0, block, out=tile)
-        torch.bmm(rows, tiles.mT, out=dA); dA.mul_(k); k.mul_(u)
-        torch.bmm(k, tiles, out=rows)
-        own[g, h] = dA.mul_(u.square_().sub_(1)).sum(-1).view(g.stop - g.start, -1, b.chunk)
+        torch.mul(k, u, out=A); k.addcmul_(A, u, value=-1) # the slopes, and their derivatives times -sigma
+        torch.bmm(rows, tiles.mT, out=u)
+        own[g, h] = (u.mul_(k) @ ones).view(g.stop - g.start, -1, b.chunk)
+        torch.bmm(A, tiles, out=rows)
         for row, part in zip(c.row[g, h], rows.view(g.stop - g.start, -1, columns)):
             if mine is None: dB.index_add_(0, row.flatten(), part)
             else: dB.index_add_(1, mine, B.new_zeros(len(B), columns).index_add_(0, row.flatten(), part))
@@ -333,31 +333,31 @@ class JointSum(torch.autograd.Function):
     "Sums of slopes (d, K), of slopes of i times near kernels of j (d, d or J, M, K), and of near kernels (d, M); bare of constants."
     @staticmethod
     def forward(ctx, z, points, grid, sigma, partners=None):
-        (n, d), M = z.shape, len(points); columns = 1 + M * (d if partners is None else partners.shape[1])
-        b, kept = plan(n, columns if partners is None else 1 + M * d, grid, sigma), []
-        out, total = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * columns), z.new_zeros(1 + d * M)
+        (n, d), M, K = z.shape, len(points), len(grid); J = d if partners is None else partners.shape[1]
+        b, columns, kept = plan(n, d * M, grid, sigma), J * M + 8 - J * M % 8, []
+        out, total = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * columns), z.new_zeros(d, M)
         with torch.autocast(z.device.type, enabled=False):
             for p in range(0, n, b.rows):
-                B, c = near_of(z[p:p + b.rows], points, sigma, keep=False)[0], chunks(z[p:p + b.rows], sigma, b)
-                push(out, B, c, b, M, partners); total += B.sum(0); kept.append(c)
-        ctx.save_for_backward(z, points, partners); ctx.rest = sigma, b, kept
-        out = out.view(d, -1, columns)[:, b.half:b.half + len(grid)].mT.contiguous()
-        return out[:, 0], out[:, 1:].view(d, -1, M, len(grid)), total[1:].view(d, M)
+                (B, near, _), c = near_of(z[p:p + b.rows], points, sigma, keep=False), chunks(z[p:p + b.rows], sigma, b)
+                push(out, B, c, b, M, partners); total += near.sum(0); kept.append(c)
+        ctx.save_for_backward(z, points, partners); ctx.rest = sigma, b, columns, kept
+        out = out.view(d, -1, columns)[:, b.half:b.half + K, :J * M + 1].mT.contiguous()
+        return out[:, -1], out[:, :-1].view(d, J, M, K), total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, up_slopes, up_joint, up_total):
-        (z, points, partners), (sigma, b, kept) = ctx.saved_tensors, ctx.rest
+        (z, points, partners), (sigma, b, columns, kept) = ctx.saved_tensors, ctx.rest
         (d, J, M, K), s, dz, dpoints = up_joint.shape, scale_of(sigma, z), torch.empty_like(z), torch.zeros_like(points)
-        up = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * (1 + J * M))
-        inside = up.view(d, -1, 1 + J * M)[:, b.half:b.half + K]
-        inside[..., 0], inside[..., 1:] = up_slopes, up_joint.flatten(1, 2).mT
+        up = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * columns)
+        inside = up.view(d, -1, columns)[:, b.half:b.half + K]
+        inside[..., :J * M], inside[..., J * M] = up_joint.flatten(1, 2).mT, up_slopes
         with torch.autocast(z.device.type, enabled=False):
             for p, c in zip(range(0, len(z), b.rows), kept):
-                B, v = near_of(z[p:p + b.rows], points, sigma, keep=True)
+                B, near, v = near_of(z[p:p + b.rows], points, sigma, keep=True)
                 dslope, dB = pull(up, B, c, b, M, partners)
-                v.mul_(B[:, 1:].view(v.shape)).mul_(dB[:, 1:].view(v.shape).add_(up_total))
-                dz[p:p + b.rows] = v.sum(-1).add_(dslope) / s
+                v.mul_(near).mul_(dB[:, :d * M].view(v.shape).add_(up_total))
+                dz[p:p + b.rows] = v.sum(-1).sub_(dslope) / s
                 dpoints -= v.sum(0).T / s
         return dz, dpoints, None, None, None
 
