@@ -350,13 +350,11 @@ class JointSum(torch.autograd.Function):
         (z, points, partners), (sigma, b, columns, kept) = ctx.saved_tensors, ctx.rest
         (d, J, M, K), s, dz, dpoints = up_joint.shape, scale_of(sigma, z), torch.empty_like(z), torch.zeros_like(points)
         up = z.new_zeros(d, b.count - 1 + math.ceil(b.width / b.size), b.size * columns)
-        inside = up.view(d, -1, columns)[:, b.half:b.half + K]
-        inside[..., :J * M], inside[..., J * M] = up_joint.flatten(1, 2).mT, up_slopes
+        inside = up.view(d, -1, columns)[:, b.half:b.half + K]; inside[..., :J * M], inside[..., J * M] = up_joint.flatten(1, 2).mT, up_slopes
         with torch.autocast(z.device.type, enabled=False):
             for p, c in zip(range(0, len(z), b.rows), kept):
                 B, near, v = near_of(z[p:p + b.rows], points, sigma, keep=True)
-                dslope, dB = pull(up, B, c, b, M, partners)
-                v.mul_(near).mul_(dB[:, :d * M].view(v.shape).add_(up_total))
+                dslope, dB = pull(up, B, c, b, M, partners); v.mul_(near).mul_(dB[:, :d * M].view(v.shape).add_(up_total))
                 dz[p:p + b.rows] = v.sum(-1).sub_(dslope) / s
                 dpoints -= v.sum(0).T / s
         return dz, dpoints, None, None, None
