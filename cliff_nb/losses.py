@@ -320,7 +320,7 @@ class CliffLoss(CliffOptions):
         extra = ('' if self.n_pairs is None else f', n_pairs={self.n_pairs}') + (', pooled=True' if self.pooled else '')
         return f'sigma={self.sigma}, sigma_kl={self.sigma_kl}, weights={tuple(self.weights)}, grid={self.grid}, n_cond={self.n_cond}' + extra
 
-# %% ../nbs/01_losses.ipynb #c096
+# %% ../nbs/01_losses.ipynb #c098
 class IOSSTerms(NamedTuple):
     "The one term of IOSS, unweighted."
     ioss: Tensor
@@ -351,7 +351,7 @@ class IOSS(Penalty):
             worst = far.topk(max(1, round(self.top * self.n_draws))).indices
             return IOSSTerms((u[worst] - z[nearest[worst]]).norm(dim=1).mean())
 
-# %% ../nbs/01_losses.ipynb #c102
+# %% ../nbs/01_losses.ipynb #c104
 class _Gather(torch.autograd.Function):
     "All processes' rows, with gradients."
     @staticmethod
@@ -376,7 +376,7 @@ def gather_batch(
     alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
     return z if alone else _Gather.apply(z)
 
-# %% ../nbs/01_losses.ipynb #c107
+# %% ../nbs/01_losses.ipynb #c109
 def cached_backward(
     encode, # function of one part -> latents (n, d)
     penalty: Penalty, # of the whole batch
@@ -391,10 +391,10 @@ def cached_backward(
     for x, grad in zip(parts, grads): encode(x).backward(grad)
     return loss.detach()
 
-# %% ../nbs/01_losses.ipynb #c119
+# %% ../nbs/01_losses.ipynb #c121
 from itertools import combinations
 
-# %% ../nbs/01_losses.ipynb #c124
+# %% ../nbs/01_losses.ipynb #c126
 def gaussian_kl(
     mean: Tensor, # (n, d)
     log_var: Tensor # (n, d)
@@ -413,7 +413,7 @@ class CodePenalty(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}'
 
-# %% ../nbs/01_losses.ipynb #c125
+# %% ../nbs/01_losses.ipynb #c127
 class KLTerms(NamedTuple):
     "The one term of beta-VAE, unweighted."
     kl_code: Tensor
@@ -427,7 +427,7 @@ class BetaVAE(CodePenalty):
 
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->KLTerms: return KLTerms(gaussian_kl(mean, log_var)) # (n, d) each
 
-# %% ../nbs/01_losses.ipynb #c129
+# %% ../nbs/01_losses.ipynb #c131
 class GapTerms(NamedTuple):
     "The one term of AnnealedVAE, unweighted."
     capacity_gap: Tensor
@@ -446,7 +446,7 @@ class AnnealedVAE(CodePenalty):
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->GapTerms: # (n, d) each
         return GapTerms((gaussian_kl(mean, log_var) - self.capacity * min(1., self.step / self.steps)).abs())
 
-# %% ../nbs/01_losses.ipynb #c133
+# %% ../nbs/01_losses.ipynb #c135
 def shuffle_columns(
     z: Tensor, # (n, d)
     generator: torch.Generator # on the CPU
@@ -469,7 +469,7 @@ def discriminator(
         layers += [layer, nn.LeakyReLU(slope)]
     return nn.Sequential(*layers[:-1])
 
-# %% ../nbs/01_losses.ipynb #c135
+# %% ../nbs/01_losses.ipynb #c137
 def misjudgement(
     net: nn.Sequential, # (n, d) -> (n, 2): real, shuffled
     sample: Tensor, # (n, d), n >= 4
@@ -481,7 +481,7 @@ def misjudgement(
     logits = net(torch.cat([sample[:half], shuffle_columns(sample[half:2 * half], generator)]))
     return nn.functional.cross_entropy(logits, torch.arange(2, device=sample.device).repeat_interleave(half))
 
-# %% ../nbs/01_losses.ipynb #c136
+# %% ../nbs/01_losses.ipynb #c138
 class FactorTerms(NamedTuple):
     "The two terms of FactorVAE, unweighted."
     kl_code: Tensor
@@ -517,7 +517,7 @@ class FactorVAE(CodePenalty):
             loss = misjudgement(self.discriminator, check_latents(code.sample, 'sample'), self.generator)
         self.optimizer.zero_grad(); loss.backward(); self.optimizer.step()
 
-# %% ../nbs/01_losses.ipynb #c142
+# %% ../nbs/01_losses.ipynb #c144
 def log_normal(
     z: Tensor, # values
     mean, log_var # of the densities; all three broadcast
@@ -540,7 +540,7 @@ def log_shares(
     shares[row, (row + 1) % n] = (n_data - m) / (n_data * m)
     return shares.log()
 
-# %% ../nbs/01_losses.ipynb #c143
+# %% ../nbs/01_losses.ipynb #c145
 class TCTerms(NamedTuple):
     "The three terms of beta-TCVAE, unweighted."
     mi: Tensor
@@ -567,7 +567,7 @@ class BetaTCVAE(CodePenalty):
         own, prior = log_normal(sample, mean, log_var).sum(1), log_normal(sample, 0., torch.zeros_like(mean)).sum(1)
         return TCTerms((own - joint).mean(), (joint - margins).mean(), (margins - prior).mean())
 
-# %% ../nbs/01_losses.ipynb #c153
+# %% ../nbs/01_losses.ipynb #c155
 class DIPTerms(NamedTuple):
     "The three terms of DIP-VAE, unweighted."
     kl_code: Tensor
@@ -595,7 +595,7 @@ class DIPVAE(CodePenalty):
         diagonal = cov.diagonal()
         return DIPTerms(gaussian_kl(mean, log_var), cov.square().sum() - diagonal.square().sum(), (diagonal - 1).square().sum())
 
-# %% ../nbs/01_losses.ipynb #c158
+# %% ../nbs/01_losses.ipynb #c160
 def nearest(
     u: Tensor, # (m, 2) points
     z: Tensor, # (n, 2) latents
@@ -620,7 +620,7 @@ def near_bound(
         bound = torch.minimum(bound, (z[:, 1] - b[:, None]).square() + d[:, None])
     return bound
 
-# %% ../nbs/01_losses.ipynb #c159
+# %% ../nbs/01_losses.ipynb #c161
 @torch.no_grad()
 def emptiest(
     z: Tensor, # (n, 2) latents
@@ -641,7 +641,7 @@ def emptiest(
             if d[top] > best: best, at = d[top].item(), (i[top].item(), j[top].item(), l[top].item())
     return at
 
-# %% ../nbs/01_losses.ipynb #c161
+# %% ../nbs/01_losses.ipynb #c163
 def sample_pairs(
     d:int, # coordinates
     n_pairs:int, # how many at most
@@ -656,7 +656,7 @@ class HFSTerms(NamedTuple):
     "The one term of HFS, unweighted."
     hfs: Tensor
 
-# %% ../nbs/01_losses.ipynb #c162
+# %% ../nbs/01_losses.ipynb #c164
 class HFS(Penalty):
     "Hausdorff distance from all combinations of values to the latents, for pairs of coordinates (Roth et al., 2023)."
     def __init__(self,
@@ -689,7 +689,7 @@ class HFS(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}, n_pairs={self.n_pairs}, product={self.product!r}'
 
-# %% ../nbs/01_losses.ipynb #c172
+# %% ../nbs/01_losses.ipynb #c174
 class PairTerms(NamedTuple):
     "The one term of pairwise IOSS, unweighted."
     ioss_pairs: Tensor
