@@ -1043,6 +1043,7 @@ def rows_by_weight(
     "Rows drawn by their weights."
     return torch.multinomial(weights, n, replacement=True, generator=own_generator(seed, 'rows'))
 
+# %% ../nbs/03_datasets.ipynb #c249
 def choose_correlated(
     cls, # a CombinationDataset
     n:int, # how many
@@ -1055,7 +1056,7 @@ def choose_correlated(
     labels = cls(torch.zeros(len(every), 1), labels_at(every, cls.values.values()), 'labels only')
     return every[rows_by_weight(correlated_weights(labels, pairs, sigma), operator.index(n), seed)]
 
-# %% ../nbs/03_datasets.ipynb #c253
+# %% ../nbs/03_datasets.ipynb #c254
 class ColorDigits(FactorDataset):
     "Handwritten digits in colours that depend on their class."
     def __init__(self,

@@ -68,6 +68,6 @@ def study(folder=None)->Study:
     "The best candidate of every method on fresh data."
     best = best_candidates(tuning(folder).rows())
     mild = [[('mild', seed, m) for m in CANDIDATES] for seed in range(3)]
-    other = {kind: [[(kind, seed, m) for m in ON_VAE + (JOINT if kind == 'scm' else [])] for seed in range(2)] for kind in VARIANTS}
-    runs = mild[0] + other['scm'][0] + mild[1] + other['strong'][0] + other['independent'][0] + mild[2] + sum((seeds[1] for seeds in other.values()), [])
+    other = {kind: [[(kind, seed, m) for m in ON_VAE + (JOINT if kind == 'scm' else [])] for seed in range(4 if kind == 'scm' else 2)] for kind in VARIANTS}
+    runs = mild[0] + other['scm'][0] + mild[1] + other['strong'][0] + other['independent'][0] + mild[2] + sum((runs for seeds in other.values() for runs in seeds[1:]), [])
     return Study('balls', [trial(m, best.get(m, 0), kind, seed) for kind, seed, m in runs], folder or results_folder())
