@@ -1,7 +1,8 @@
-"A real Chromium (Debian's, never a downloaded one) that reaches this machine alone; shared by test_site.py and test_lab.py."
+"A real Chromium (Debian's, never a downloaded one) that reaches this machine alone, and ports of the loopback; shared by test_site.py, test_lab.py and postgres.py."
 import functools
 import http.server
 import shutil
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -18,6 +19,13 @@ def chromium():
         browser = p.chromium.launch(executable_path=path, args=FLAGS)  # its profile is an empty temporary folder
         try: yield browser
         finally: browser.close()
+
+
+def free_port():
+    "A port of the loopback that nobody listens on"
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -8,12 +8,13 @@ Passes if every trial is done, none twice but the one that was killed, and both 
 import glob
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from browser import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIALS, HEARTBEAT, LIMIT = 8, 2, 120  # seconds that both workers may take to begin, and then to finish
@@ -35,12 +36,6 @@ def tools():
     "The folder of PostgreSQL's programs, which Debian's package is installed for if need be"
     subprocess.run([ROOT / '.ci/debs', 'postgresql'], check=True)
     return Path(sorted(glob.glob('/usr/lib/postgresql/*/bin/initdb'))[-1]).parent
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def as_server(folder):

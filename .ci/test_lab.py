@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from browser import chromium  # noqa: E402
+from browser import chromium, free_port  # noqa: E402
 from site_config import copy_tree  # noqa: E402
 
 TUTORIAL = 'tutorials/01_first_steps.ipynb'
@@ -55,10 +54,7 @@ def end(server):
 @contextmanager
 def jupyter_lab(folder, package, scratch):
     "A server on the loopback: its address"
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    log = open(scratch / 'lab.log', 'w')
+    port, log = free_port(), open(scratch / 'lab.log', 'w')
     server = psutil.Popen(
         [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0', '--IdentityProvider.token=',
          '--ServerApp.disable_check_xsrf=True', f'--LabApp.user_settings_dir={scratch}/settings', f'--LabApp.workspaces_dir={scratch}/workspaces',

@@ -6,7 +6,7 @@
 __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'device_name', 'provenance', 'config_of', 'key_of', 'rows_of', 'read_rows', 'store_rows',
            'row_keys', 'keys_in', 'hushed', 'open_study', 'trials_of', 'revive', 'enqueue', 'dropped', 'made_now',
            'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left', 'run_study', 'rounds',
-           'summary', 'versus', 'freshness', 'best_candidates']
+           'summary', 'versus', 'score_table', 'show', 'freshness', 'best_candidates']
 
 # %% ../nbs/09_studies.ipynb #c003
 import json
@@ -15,6 +15,7 @@ import os
 import subprocess
 import time
 import warnings
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -284,12 +285,33 @@ def versus(
     return pd.DataFrame(out).sort_values('difference', ignore_index=True)
 
 # %% ../nbs/09_studies.ipynb #c042
+def score_table(
+    rows: pd.DataFrame, # of a study, of one kind of data
+    paper=() # dictionary: the paper's figure of a method, as text
+)->pd.DataFrame: # a line a method, best first
+    "MCC with its interval, and what belongs beside it."
+    out = summary(rows).set_index('method')
+    for name, metric, scale in (('Spearman', 'mcc.spearman', 100), ('cells right', 'quantized_accuracy', 100), ('rec. error', 'reconstruction', 1)):
+        out[name] = rows[rows.metric == metric].groupby('method').value.mean() * scale
+    out['paper'] = out.index.map(dict(paper)).fillna('')
+    return out.rename(columns=dict(mean='MCC')).reset_index()
+
+def show(
+    table: pd.DataFrame,
+    digits:int=1, # of numbers
+    **formats # of single columns
+): # -> a styled table
+    "A table for a page, with a name of its own that follows from what it holds."
+    formats = {c: f'{{:.{digits}f}}' for c in table.select_dtypes('floating')} | {'rec. error': '{:.4f}'} | formats
+    return table.style.set_uuid(f't{zlib.crc32(table.to_csv().encode())}').format(formats, na_rep='').hide()
+
+# %% ../nbs/09_studies.ipynb #c045
 def freshness(rows: pd.DataFrame)->str:
     "One sentence on which code computed the rows."
     same = (rows.digest == code_digest()).mean()
     return 'All rows were computed with the code as it is now.' if same == 1 else f'{100 * (1 - same):.0f} % of the rows were computed with another version of the code.'
 
-# %% ../nbs/09_studies.ipynb #c046
+# %% ../nbs/09_studies.ipynb #c049
 def best_candidates(
     rows: pd.DataFrame, # of a tuning study, whose methods are called 'name #0', 'name #1', ...
     metric:str='mcc.pearson'
