@@ -227,7 +227,7 @@ def mean_penalty(
 
 # %% ../nbs/01_losses.ipynb #c059
 class Schedule(NamedTuple):
-    "A bandwidth that narrows over the first steps of a run, by the same factor every step."
+    "A bandwidth, or another number above 0, that moves over the first steps of a run, by the same factor every step."
     wide: float # at step 0
     narrow: float # from `steps` on
     steps: int
@@ -420,14 +420,20 @@ class KLTerms(NamedTuple):
 
 class BetaVAE(CodePenalty):
     "Divergence of the codes from N(0, I) (Higgins et al., 2017); `beta=1` makes a plain VAE."
-    def __init__(self, beta:float=4.): # weight >= 0; sweeps go from 1 to 16
+    def __init__(self,
+        beta:float=4., # weight >= 0; sweeps go from 1 to 16
+        last=None, steps:int=1): # both above 0: beta moves to `last` in so many steps, by the same factor every step
         super().__init__()
-        check_weights(beta=beta)
-        self.weights = KLTerms(beta)
+        check_weights(beta=beta, last=beta if last is None else last)
+        if last is not None and not (beta > 0 and last > 0 and steps >= 1): raise ValueError(f'a beta that moves needs beta > 0, last > 0 and steps >= 1, got {beta}, {last} and {steps}')
+        self.beta = None if last is None else Schedule(beta, last, steps)
+        self.constant = KLTerms(beta)
 
+    @property
+    def weights(self)->KLTerms: return self.constant if self.beta is None else KLTerms(self.beta.at(self.step))
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->KLTerms: return KLTerms(gaussian_kl(mean, log_var)) # (n, d) each
 
-# %% ../nbs/01_losses.ipynb #c131
+# %% ../nbs/01_losses.ipynb #c133
 class GapTerms(NamedTuple):
     "The one term of AnnealedVAE, unweighted."
     capacity_gap: Tensor
@@ -446,7 +452,7 @@ class AnnealedVAE(CodePenalty):
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->GapTerms: # (n, d) each
         return GapTerms((gaussian_kl(mean, log_var) - self.capacity * min(1., self.step / self.steps)).abs())
 
-# %% ../nbs/01_losses.ipynb #c135
+# %% ../nbs/01_losses.ipynb #c137
 def shuffle_columns(
     z: Tensor, # (n, d)
     generator: torch.Generator # on the CPU
@@ -469,7 +475,7 @@ def discriminator(
         layers += [layer, nn.LeakyReLU(slope)]
     return nn.Sequential(*layers[:-1])
 
-# %% ../nbs/01_losses.ipynb #c137
+# %% ../nbs/01_losses.ipynb #c139
 def misjudgement(
     net: nn.Sequential, # (n, d) -> (n, 2): real, shuffled
     sample: Tensor, # (n, d), n >= 4
@@ -481,7 +487,7 @@ def misjudgement(
     logits = net(torch.cat([sample[:half], shuffle_columns(sample[half:2 * half], generator)]))
     return nn.functional.cross_entropy(logits, torch.arange(2, device=sample.device).repeat_interleave(half))
 
-# %% ../nbs/01_losses.ipynb #c138
+# %% ../nbs/01_losses.ipynb #c140
 class FactorTerms(NamedTuple):
     "The two terms of FactorVAE, unweighted."
     kl_code: Tensor
@@ -517,7 +523,7 @@ class FactorVAE(CodePenalty):
             loss = misjudgement(self.discriminator, check_latents(code.sample, 'sample'), self.generator)
         self.optimizer.zero_grad(); loss.backward(); self.optimizer.step()
 
-# %% ../nbs/01_losses.ipynb #c144
+# %% ../nbs/01_losses.ipynb #c146
 def log_normal(
     z: Tensor, # values
     mean, log_var # of the densities; all three broadcast
@@ -540,7 +546,7 @@ def log_shares(
     shares[row, (row + 1) % n] = (n_data - m) / (n_data * m)
     return shares.log()
 
-# %% ../nbs/01_losses.ipynb #c145
+# %% ../nbs/01_losses.ipynb #c147
 class TCTerms(NamedTuple):
     "The three terms of beta-TCVAE, unweighted."
     mi: Tensor
@@ -567,7 +573,7 @@ class BetaTCVAE(CodePenalty):
         own, prior = log_normal(sample, mean, log_var).sum(1), log_normal(sample, 0., torch.zeros_like(mean)).sum(1)
         return TCTerms((own - joint).mean(), (joint - margins).mean(), (margins - prior).mean())
 
-# %% ../nbs/01_losses.ipynb #c155
+# %% ../nbs/01_losses.ipynb #c157
 class DIPTerms(NamedTuple):
     "The three terms of DIP-VAE, unweighted."
     kl_code: Tensor
@@ -595,7 +601,7 @@ class DIPVAE(CodePenalty):
         diagonal = cov.diagonal()
         return DIPTerms(gaussian_kl(mean, log_var), cov.square().sum() - diagonal.square().sum(), (diagonal - 1).square().sum())
 
-# %% ../nbs/01_losses.ipynb #c160
+# %% ../nbs/01_losses.ipynb #c162
 def nearest(
     u: Tensor, # (m, 2) points
     z: Tensor, # (n, 2) latents
@@ -620,7 +626,7 @@ def near_bound(
         bound = torch.minimum(bound, (z[:, 1] - b[:, None]).square() + d[:, None])
     return bound
 
-# %% ../nbs/01_losses.ipynb #c161
+# %% ../nbs/01_losses.ipynb #c163
 @torch.no_grad()
 def emptiest(
     z: Tensor, # (n, 2) latents
@@ -641,7 +647,7 @@ def emptiest(
             if d[top] > best: best, at = d[top].item(), (i[top].item(), j[top].item(), l[top].item())
     return at
 
-# %% ../nbs/01_losses.ipynb #c163
+# %% ../nbs/01_losses.ipynb #c165
 def sample_pairs(
     d:int, # coordinates
     n_pairs:int, # how many at most
@@ -656,7 +662,7 @@ class HFSTerms(NamedTuple):
     "The one term of HFS, unweighted."
     hfs: Tensor
 
-# %% ../nbs/01_losses.ipynb #c164
+# %% ../nbs/01_losses.ipynb #c166
 class HFS(Penalty):
     "Hausdorff distance from all combinations of values to the latents, for pairs of coordinates (Roth et al., 2023)."
     def __init__(self,
@@ -689,7 +695,7 @@ class HFS(Penalty):
 
     def extra_repr(self): return f'weights={self.weights}, n_pairs={self.n_pairs}, product={self.product!r}'
 
-# %% ../nbs/01_losses.ipynb #c174
+# %% ../nbs/01_losses.ipynb #c176
 class PairTerms(NamedTuple):
     "The one term of pairwise IOSS, unweighted."
     ioss_pairs: Tensor

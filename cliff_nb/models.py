@@ -7,10 +7,10 @@ __all__ = ['ERRORS', 'NETWORKS', 'LOG_VAR_RANGE', 'own_random', 'moments', 'Stan
            'MLPDecoder', 'as_float', 'take_rows', 'some_rows', 'check_unit', 'image_moments', 'Code',
            'check_observations', 'Scaled', 'LatentModel', 'usual_encoder', 'usual_decoder', 'CodingModel',
            'AutoEncoder', 'VAE', 'conv_depth', 'follow', 'ConvEncoder', 'ConvDecoder', 'PixelEncoder',
-           'BroadcastDecoder', 'check_blocks', 'block_widths', 'AdditiveDecoder', 'straight_through',
-           'QuantizedLatents', 'FiniteScalar', 'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten',
-           'random_rotation', 'start_rotation', 'random_directions', 'start_directions', 'Turning', 'InvertibleMap',
-           'strain']
+           'BroadcastDecoder', 'cut', 'join', 'normed', 'check_patches', 'PatchEncoder', 'PatchDecoder', 'check_blocks',
+           'block_widths', 'AdditiveDecoder', 'straight_through', 'QuantizedLatents', 'FiniteScalar',
+           'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation', 'start_rotation',
+           'random_directions', 'start_directions', 'Turning', 'InvertibleMap', 'strain']
 
 # %% ../nbs/02_models.ipynb #c003
 import math
@@ -208,18 +208,20 @@ class LatentModel(Scaled):
 # %% ../nbs/02_models.ipynb #c041
 ERRORS = ('normalised', 'squared', 'bernoulli')
 
-NETWORKS = ('conv', 'broadcast') # for images
+NETWORKS = ('conv', 'broadcast', 'patch') # for images
 
 def usual_encoder(shape, n_codes:int, hidden, norm:bool, network:str='conv')->nn.Module:
     "A perceptron for tables, one of NETWORKS for images."
     if network not in NETWORKS: raise ValueError(f'network must be one of {NETWORKS}, got {network!r}')
     if len(shape) == 1: return MLPEncoder(shape[0], n_codes, hidden)
-    return PixelEncoder(shape, n_codes) if network == 'broadcast' else ConvEncoder(shape, n_codes, norm)
+    if network == 'conv': return ConvEncoder(shape, n_codes, norm)
+    return (PatchEncoder if network == 'patch' else PixelEncoder)(shape, n_codes)
 
 def usual_decoder(shape, n_latents:int, hidden, norm:bool, network:str='conv')->nn.Module:
     "What belongs to the usual encoder."
     if len(shape) == 1: return MLPDecoder(n_latents, shape[0], hidden)
-    return BroadcastDecoder(n_latents, shape) if network == 'broadcast' else ConvDecoder(n_latents, shape, norm)
+    if network == 'conv': return ConvDecoder(n_latents, shape, norm)
+    return (PatchDecoder if network == 'patch' else BroadcastDecoder)(n_latents, shape)
 
 # %% ../nbs/02_models.ipynb #c042
 class CodingModel(LatentModel):
@@ -275,15 +277,23 @@ class VAE(AutoEncoder):
     "An autoencoder whose codes are normal distributions; its latents are their means."
     probabilistic = True
     codes_per_latent = 2
+    def __init__(self, n_columns, n_latents:int, *, active=None, log_var:float=0., **options): # active: how many latents are open, None: all; where logarithms of variances start; options of AutoEncoder
+        super().__init__(n_columns, n_latents, **options)
+        if active is not None and not 1 <= active <= n_latents: raise ValueError(f'active must be between 1 and the {n_latents} latents, got {active}')
+        self.active, self.log_var = active, log_var
+
+    def opened(self, a: Tensor)->Tensor: # (n, d), the closed latents set to 0
+        return a if self.active is None else a * (torch.arange(self.n_latents, device=a.device) < self.active)
+
     def statistics(self, x: Tensor)->tuple[Tensor, Tensor]: # (n, d) means and logarithms of variances
-        "The distribution of every observation's code."
+        "The distribution of every observation's code; N(0, 1) for closed latents."
         mean, log_var = self.encoded(x).chunk(2, 1)
-        return mean, log_var.clamp(*LOG_VAR_RANGE)
+        return self.opened(mean), self.opened((log_var + self.log_var).clamp(*LOG_VAR_RANGE))
 
     def code(self, x: Tensor, generator=None)->Code: # generator: torch.Generator on the CPU; None: no noise
         mean, log_var = self.statistics(x)
         noise = 0. if generator is None else torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device) * (log_var / 2).exp()
-        return Code(self.standardize(mean), mean, log_var, mean + noise)
+        return Code(self.standardize(mean), mean, log_var, mean + self.opened(noise))
 
     def encode(self, x: Tensor)->Tensor: # observations -> (n, d)
         "Standardised means."
@@ -293,7 +303,7 @@ class VAE(AutoEncoder):
         "Observations of latents."
         return self.render(self.standardize.inverse(z))
 
-# %% ../nbs/02_models.ipynb #c058
+# %% ../nbs/02_models.ipynb #c060
 def conv_depth(shape)->int: # of the shape (c, h, w)
     "How many layers take an image to 4 x 4."
     depths = {16: 2, 32: 3, 64: 4}
@@ -321,7 +331,7 @@ class ConvDecoder(nn.Sequential):
         super().__init__(nn.Linear(n_latents, dense), act(), nn.Linear(dense, 16 * widths[0]), nn.Unflatten(1, (widths[0], 4, 4)), *layers)
         self.to(memory_format=torch.channels_last)
 
-# %% ../nbs/02_models.ipynb #c066
+# %% ../nbs/02_models.ipynb #c068
 class PixelEncoder(nn.Sequential):
     "From (n, c, h, w) images of any size to (n, n_codes), by a perceptron."
     def __init__(self, shape, n_codes:int, hidden=(256, 128)): # shape (c, h, w)
@@ -342,7 +352,49 @@ class BroadcastDecoder(nn.Module):
         pixels = self.pixel(self.latent(z)[:, None] + self.place(self.places)) # (n, h w, c)
         return pixels.transpose(1, 2).reshape(len(z), *self.shape)
 
-# %% ../nbs/02_models.ipynb #c071
+# %% ../nbs/02_models.ipynb #c073
+def cut(x: Tensor, grid:int)->Tensor: # (n, c, h, w) -> (n, grid * grid, c h w / grid / grid)
+    "Cut images into patches, grid of them along either side."
+    n, c, h, w = x.shape
+    return x.reshape(n, c, grid, h // grid, grid, w // grid).permute(0, 2, 4, 1, 3, 5).reshape(n, grid * grid, -1)
+
+def join(patches: Tensor, shape, grid:int)->Tensor: # as `cut` gives them; (c, h, w) of an image -> (n, c, h, w)
+    "Put patches together again."
+    c, h, w = shape
+    return patches.reshape(-1, grid, grid, c, h // grid, w // grid).permute(0, 3, 1, 4, 2, 5).reshape(-1, c, h, w)
+
+def normed(sizes)->list: # widths from input to output -> modules
+    "Linear layers, each followed by layer normalisation and SiLU."
+    return [m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.LayerNorm(b), nn.SiLU())]
+
+# %% ../nbs/02_models.ipynb #c075
+def check_patches(shape, grid:int)->int: # (c, h, w) -> numbers in a patch
+    "Refuse images that cannot be cut."
+    c, h, w = shape
+    if h % grid or w % grid: raise ValueError(f'sides of images must be multiples of {grid} to be cut into patches, got {h} x {w}')
+    return c * h * w // grid**2
+
+class PatchEncoder(nn.Module):
+    "From (n, c, h, w) images to (n, n_codes): every patch by the same layers, then all together."
+    def __init__(self, shape, n_codes:int, grid:int=8, width:int=64, narrow:int=16, dense:int=256): # shape (c, h, w); patches a side; widths
+        super().__init__()
+        self.grid, size = grid, check_patches(shape, grid)
+        self.patch = nn.Sequential(*normed((size, width)), nn.Linear(width, narrow))
+        self.whole = nn.Sequential(nn.Flatten(), *normed((narrow * grid**2, dense, dense)), nn.Linear(dense, n_codes))
+
+    def forward(self, x: Tensor)->Tensor: return self.whole(self.patch(cut(x, self.grid)))
+
+class PatchDecoder(nn.Module):
+    "From (n, n_latents) latents to (n, c, h, w) images: a row of numbers for every patch, painted by the same layers."
+    def __init__(self, n_latents:int, shape, grid:int=8, width:int=64, dense:int=256): # as for PatchEncoder
+        super().__init__()
+        self.shape, self.grid, size = tuple(shape), grid, check_patches(shape, grid)
+        self.whole = nn.Sequential(*normed((n_latents, dense, dense)), nn.Linear(dense, width * grid**2), nn.Unflatten(1, (grid**2, width)))
+        self.patch = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), *normed((width, width)), nn.Linear(width, size))
+
+    def forward(self, z: Tensor)->Tensor: return join(self.patch(self.whole(z)), self.shape, self.grid)
+
+# %% ../nbs/02_models.ipynb #c080
 def check_blocks(n_latents:int, blocks)->list: # blocks: None (one a latent), their number, or lists of latents
     "Lists of latents, every latent in exactly one."
     number = n_latents if blocks is None else blocks if isinstance(blocks, int) else len(blocks)
@@ -359,7 +411,7 @@ def block_widths(n_blocks:int, shape)->tuple[list, int]: # shape: c or (c, h, w)
     first, *rest = (32, 32, 64, 64)[-conv_depth(shape):]
     return [max(4, 4 * round(first / 4 / n_blocks)), *map(narrow, rest)], narrow(256)
 
-# %% ../nbs/02_models.ipynb #c073
+# %% ../nbs/02_models.ipynb #c082
 class AdditiveDecoder(nn.Module):
     "The sum of one decoder a block of latents."
     def __init__(self, n_latents:int, shape, blocks=None, make=None, norm:bool=False): # shape: c or (c, h, w); make(size of a block): its decoder
@@ -385,7 +437,7 @@ class AdditiveDecoder(nn.Module):
         return F.conv_transpose2d(torch.cat(hidden, 1), torch.cat([m.weight for m in last]), bias, last[0].stride, last[0].padding)
     def extra_repr(self): return f'blocks={self.blocks}'
 
-# %% ../nbs/02_models.ipynb #c082
+# %% ../nbs/02_models.ipynb #c091
 def straight_through(c: Tensor, q: Tensor)->Tensor: # continuous, quantized; the value of q, the gradient to c
     "The value of one and the gradient of the other."
     return q.detach() + (c - c.detach())
@@ -411,7 +463,7 @@ class QuantizedLatents(nn.Module):
 
     def extra_repr(self): return f'values={tuple(self.values.shape)}, weights={self.own_weights}'
 
-# %% ../nbs/02_models.ipynb #c083
+# %% ../nbs/02_models.ipynb #c092
 class FiniteScalar(nn.Module):
     "Every latent takes the nearest of evenly spaced values in [-1, 1], after a tanh (FSQ)."
     def __init__(self, n_values:int=12):
@@ -424,7 +476,7 @@ class FiniteScalar(nn.Module):
     def terms(self, c: Tensor)->dict: return {}
     def extra_repr(self): return f'n_values={self.n_values}'
 
-# %% ../nbs/02_models.ipynb #c087
+# %% ../nbs/02_models.ipynb #c096
 class QuantizedAutoEncoder(AutoEncoder):
     "An autoencoder whose latents take few values."
     def __init__(self, n_columns, n_latents:int, bottleneck=None, **options): # bottleneck: QuantizedLatents (default), FiniteScalar; options of AutoEncoder
@@ -441,7 +493,7 @@ class QuantizedAutoEncoder(AutoEncoder):
     def own_terms(self, code: Code)->dict: return self.bottleneck.terms(code.mean)
     def values(self, x: Tensor)->Tensor: return self.bottleneck.index(self.encoded(x)) # (n, d) int64, which value each latent takes
 
-# %% ../nbs/02_models.ipynb #c091
+# %% ../nbs/02_models.ipynb #c100
 class Rotations(nn.Module):
     "`size` learned rotations of R^d, all the identity at the start."
     def __init__(self, size:int, d:int):
@@ -452,7 +504,7 @@ class Rotations(nn.Module):
     def forward(self)->Tensor: # (size, d, d), each with R @ R.T = 1 and determinant 1
         return torch.matrix_exp(self.angles - self.angles.mT)
 
-# %% ../nbs/02_models.ipynb #c094
+# %% ../nbs/02_models.ipynb #c103
 class Coupling(nn.Module):
     "Scale and shift some coordinates by smooth functions of the others."
     def __init__(self, d:int, width:int, flip:bool, max_log_scale:float=1.):
@@ -482,7 +534,7 @@ class Coupling(nn.Module):
         log_scale, shift = self.amounts(z)
         return self.join(z, (z[:, self.move] - shift) * (-log_scale).exp())
 
-# %% ../nbs/02_models.ipynb #c097
+# %% ../nbs/02_models.ipynb #c106
 class Monotone(nn.Module):
     "A rising function of each coordinate, made of straight pieces; the average slope is 1."
     def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=60.): # pieces, from -span to span; gain of the learning rate
@@ -512,7 +564,7 @@ class Monotone(nn.Module):
         i = (torch.searchsorted(left.T.contiguous(), y.T.contiguous(), right=True).T - 1).clamp(0, self.size - 1)
         return i * self.width - self.span + (y - left.gather(0, i)) / slope.gather(0, i)
 
-# %% ../nbs/02_models.ipynb #c101
+# %% ../nbs/02_models.ipynb #c110
 class Whiten(nn.Module):
     "Uncorrelated columns of variance 1: symmetric whitening, or the d principal directions if d < c."
     def __init__(self, n_columns:int, d:int): # c columns, 1 <= d <= c directions
@@ -534,7 +586,7 @@ class Whiten(nn.Module):
     def forward(self, x: Tensor)->Tensor: return (x - self.mean) @ self.matrix
     def inverse(self, white: Tensor)->Tensor: return white @ self.back + self.mean
 
-# %% ../nbs/02_models.ipynb #c104
+# %% ../nbs/02_models.ipynb #c113
 def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d) float64, uniform, determinant 1
     "A rotation drawn uniformly (QR of a normal matrix, signs fixed)."
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
@@ -557,7 +609,7 @@ def start_rotation(
         ica = FastICA(whiten=False, random_state=seed % 2**32).fit(white[:20_000].double().cpu().numpy())
     return torch.from_numpy(ica.components_.T.copy()).float()
 
-# %% ../nbs/02_models.ipynb #c107
+# %% ../nbs/02_models.ipynb #c116
 def random_directions(d:int, generator: torch.Generator)->Tensor: # (d, d), a unit vector in every column
     "Directions drawn uniformly, at least 30 degrees from each other."
     while True:
@@ -570,7 +622,7 @@ def start_directions(white: Tensor, seed:int, restart:int, oblique:bool)->Tensor
     if not oblique or restart < 2: return start_rotation(white, seed, restart)
     return random_directions(white.shape[1], torch.Generator().manual_seed(1_000_003 * seed + restart)).float()
 
-# %% ../nbs/02_models.ipynb #c110
+# %% ../nbs/02_models.ipynb #c119
 class Turning(LatentModel):
     "Whitened observations, turned and bent by rotations and couplings."
     invertible = True
@@ -597,7 +649,7 @@ class Turning(LatentModel):
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)
         return self.whiten.inverse(z @ R[0].T @ torch.linalg.inv(self.start))
 
-# %% ../nbs/02_models.ipynb #c112
+# %% ../nbs/02_models.ipynb #c121
 class InvertibleMap(Turning):
     "A diffeomorphism from whitened observations to standardised latents."
     def __init__(self, n_columns:int, n_latents=None, *, flat:bool=False, **options): # flat: latents are held uniform; options of Turning
@@ -631,7 +683,7 @@ class InvertibleMap(Turning):
         if not self.flat: return self.monotone.inverse(self.standardize.inverse(z))
         return self.standardize.inverse(self.monotone.inverse(z * (self.monotone.span / math.sqrt(3))))
 
-# %% ../nbs/02_models.ipynb #c120
+# %% ../nbs/02_models.ipynb #c129
 def strain(
     x: Tensor, # (n, c) observations
     z: Tensor # (n, d) latents, d <= c

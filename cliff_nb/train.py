@@ -80,12 +80,13 @@ class Together(Penalty):
     def __init__(self, *penalties):
         super().__init__()
         self.parts = nn.ModuleList(penalties)
-        weights = [(k, w) for p in penalties for k, w in p.weights._asdict().items()]
-        names = [k for k, _ in weights]
+        names = [k for p in penalties for k in p.weights._fields]
         if len(set(names)) < len(names): raise ValueError(f'penalties that are used together need terms of different names, got {names}')
-        self.weights = namedtuple('Terms', names)(**dict(weights))
+        self.named = namedtuple('Terms', names)
         self.probabilistic = any(getattr(p, 'probabilistic', False) for p in penalties)
 
+    @property
+    def weights(self): return self.named(*(w for p in self.parts for w in p.weights)) # at the step the penalties have reached
     def each(self, hook:str, *args)->None: # call a hook of every part that has it
         for p in self.parts:
             if hasattr(p, hook): getattr(p, hook)(*args)
@@ -94,7 +95,7 @@ class Together(Penalty):
     def reseed(self, seed:int, step:int)->None: self.each('reseed', seed, step)
     def update(self, code: Code, seed:int, step:int)->None: self.each('update', code, seed, step)
     def terms(self, code: Code)->tuple:
-        return type(self.weights)(**{k: t for p in self.parts for k, t in p.terms(seen_by(p, code))._asdict().items()})
+        return self.named(**{k: t for p in self.parts for k, t in p.terms(seen_by(p, code))._asdict().items()})
 
 # %% ../nbs/05_train.ipynb #c022
 class NonFinite(FloatingPointError):

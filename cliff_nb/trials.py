@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'STAGE', 'make', 'make_data', 'make_penalty', 'additive', 'make_model', 'Stages', 'short_digest',
-           'code_digest', 'as_trial', 'stage_folder', 'train_stage', 'train_trial', 'clocked', 'fast_ica', 'score',
-           'restart_values', 'oracle_values', 'ica_values', 'run_trial']
+           'code_digest', 'as_trial', 'stage_folder', 'continues', 'change', 'train_stage', 'train_trial', 'clocked',
+           'fast_ica', 'score', 'restart_values', 'oracle_values', 'ica_values', 'run_trial']
 
 # %% ../nbs/08_trials.ipynb #c003
 import hashlib
@@ -111,6 +111,18 @@ def stage_folder(
     return Path(work) / f'{known["model"] if isinstance(known["model"], str) else known["model"][0]}-{short_digest([known, code_digest()])}'
 
 # %% ../nbs/08_trials.ipynb #c018
+def continues(trial:dict)->tuple[bool, dict]: # whether its model is that of the stage before; what is changed
+    "Whether a stage goes on with the model before it."
+    name, changes = (trial['model'], {}) if isinstance(trial['model'], str) else trial['model']
+    return name == 'same', changes
+
+def change(model, changes:dict): # names of attributes that the model has, and values
+    "Set attributes of a model."
+    if unknown := [k for k in changes if not hasattr(model, k)]: raise ValueError(f'{type(model).__name__} has no {unknown[0]!r} to change')
+    for k, v in changes.items(): setattr(model, k, v)
+    return model
+
+# %% ../nbs/08_trials.ipynb #c019
 def train_stage(
     trial:dict, # or the base of one
     x, n_latents:int, # observations
@@ -118,14 +130,14 @@ def train_stage(
     folder # of the stage, or None
 ): # `Disentangler`
     "Train the last stage, on the latents of those before it."
-    same = trial['model'] == 'same'
+    same, changes = continues(trial)
     if same and not before: raise ValueError("the model 'same' needs a base to go on from")
     inputs = before[:-1] if same else before
     seen = Stages(inputs).encode(x) if inputs else x
-    model = before[-1].model if same else make_model(trial['model'], tuple(seen.shape[1:]), n_latents)
+    model = change(before[-1].model, changes) if same else make_model(trial['model'], tuple(seen.shape[1:]), n_latents)
     return fit(model, seen, make_penalty(trial['penalty']), seed=trial['seed'], fresh=not same, folder=folder, progress=False, **trial['fit'])
 
-# %% ../nbs/08_trials.ipynb #c019
+# %% ../nbs/08_trials.ipynb #c020
 def train_trial(
     trial:dict,
     x, n_latents:int, # observations
@@ -139,7 +151,7 @@ def train_trial(
     else:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{folder}.lock'): last = clocked(trial, x, n_latents, before, folder)
-    return (before[:-1] if trial['model'] == 'same' else before) + [last]
+    return (before[:-1] if continues(trial)[0] else before) + [last]
 
 def clocked(trial, x, n_latents, before, folder): # as for train_stage
     "Train a stage and keep the seconds that its last call took."
@@ -149,7 +161,7 @@ def clocked(trial, x, n_latents, before, folder): # as for train_stage
     last.seconds = float(file.read_text())
     return last
 
-# %% ../nbs/08_trials.ipynb #c024
+# %% ../nbs/08_trials.ipynb #c025
 def fast_ica(x: Tensor, seed:int)->Tensor: # (n, c) -> (n, c)
     "Independent components by scikit-learn, a linear method without training."
     from sklearn.decomposition import FastICA
@@ -165,7 +177,7 @@ def score(model, data, metrics=('mcc', 'quantized'), n:int=50_000, **options)->d
     settings = ('n', 'n_latents', 'predictor', 'bins', 'binning', 'seed')
     return {k: float(v) for k, v in row.items() if k not in settings and math.isfinite(v)}
 
-# %% ../nbs/08_trials.ipynb #c026
+# %% ../nbs/08_trials.ipynb #c027
 def restart_values(stages:list, data, z: Tensor)->dict: # trained stages, data set, what the last stage saw
     "Loss and score of every restart of the last stage."
     values = {}
@@ -182,14 +194,14 @@ def oracle_values(last, data, z: Tensor, seed:int)->dict: # last stage, data set
     gap = oracle_gap(data.factors, apply(last, 'encode', z), last.penalty, steps=0 if flat else min(300, last.steps), seed=seed, extra=extra, flat=flat)
     return {'oracle truth': gap.truth, 'oracle found': gap.found, 'oracle mcc.pearson': gap.score}
 
-# %% ../nbs/08_trials.ipynb #c027
+# %% ../nbs/08_trials.ipynb #c028
 def ica_values(trial:dict, data, test, work)->dict: # as in `run_trial`
     "Scores of FastICA, on the observations or on the latents of a base."
     base = trial.get('base')
     stages = train_trial(as_trial(base, trial), data.x, trial.get('latents') or data.factors.shape[1], work) if base else []
     return score(lambda x: fast_ica(Stages(stages).encode(x), trial['seed']), test, **trial.get('scores', {}), batch=len(test))
 
-# %% ../nbs/08_trials.ipynb #c028
+# %% ../nbs/08_trials.ipynb #c029
 def run_trial(
     trial:dict, # see the table above
     work=None # folder where stages are kept; None: nowhere
