@@ -431,6 +431,7 @@ class BetaVAE(CodePenalty):
 
     @property
     def weights(self)->KLTerms: return self.constant if self.beta is None else KLTerms(self.beta.at(self.step))
+    def extra_repr(self): return super().extra_repr() if self.beta is None else f'beta={tuple(self.beta)}'
     def of_normal(self, mean: Tensor, log_var: Tensor, sample: Tensor)->KLTerms: return KLTerms(gaussian_kl(mean, log_var)) # (n, d) each
 
 # %% ../nbs/01_losses.ipynb #c133

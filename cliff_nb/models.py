@@ -280,20 +280,26 @@ class VAE(AutoEncoder):
     def __init__(self, n_columns, n_latents:int, *, active=None, log_var:float=0., **options): # active: how many latents are open, None: all; where logarithms of variances start; options of AutoEncoder
         super().__init__(n_columns, n_latents, **options)
         if active is not None and not 1 <= active <= n_latents: raise ValueError(f'active must be between 1 and the {n_latents} latents, got {active}')
-        self.active, self.log_var = active, log_var
+        self.register_buffer('open', torch.ones(n_latents, dtype=torch.bool))
+        self.at_first, self.log_var = active, log_var; self.active = active
 
-    def opened(self, a: Tensor)->Tensor: # (n, d), the closed latents set to 0
-        return a if self.active is None else a * (torch.arange(self.n_latents, device=a.device) < self.active)
+    @property
+    def active(self)->int: return int(self.open.sum())
+    @active.setter
+    def active(self, k): self.open.copy_(torch.arange(self.n_latents) < (self.n_latents if k is None else k))
+    def reset(self, x, seed:int=0, restart:int=0): # as in LatentModel
+        self.active = self.at_first
+        return super().reset(x, seed, restart)
 
     def statistics(self, x: Tensor)->tuple[Tensor, Tensor]: # (n, d) means and logarithms of variances
         "The distribution of every observation's code; N(0, 1) for closed latents."
         mean, log_var = self.encoded(x).chunk(2, 1)
-        return self.opened(mean), self.opened((log_var + self.log_var).clamp(*LOG_VAR_RANGE))
+        return mean * self.open, (log_var + self.log_var).clamp(*LOG_VAR_RANGE) * self.open
 
     def code(self, x: Tensor, generator=None)->Code: # generator: torch.Generator on the CPU; None: no noise
         mean, log_var = self.statistics(x)
         noise = 0. if generator is None else torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device) * (log_var / 2).exp()
-        return Code(self.standardize(mean), mean, log_var, mean + self.opened(noise))
+        return Code(self.standardize(mean), mean, log_var, mean + noise * self.open)
 
     def encode(self, x: Tensor)->Tensor: # observations -> (n, d)
         "Standardised means."
@@ -302,6 +308,16 @@ class VAE(AutoEncoder):
     def decode(self, z: Tensor)->Tensor: # (n, d) -> like x
         "Observations of latents."
         return self.render(self.standardize.inverse(z))
+
+    @torch.no_grad()
+    def settle(self, x, n:int=5000, least:float=.05)->None: # observations; rows to look at; in nats
+        "Close the latents that carry nothing."
+        rows = some_rows(len(x), n).split(500)
+        mean, log_var = (torch.cat(t) for t in zip(*(self.statistics(as_float(take_rows(x, r)).to(self.x_std)) for r in rows)))
+        self.open &= .5 * (mean.square() + log_var.exp() - 1 - log_var).mean(0) > least
+        self.standardize.mean.mul_(self.open); self.standardize.var.copy_(torch.where(self.open, self.standardize.var, 1.))
+
+    def extra_repr(self): return super().extra_repr() + ('' if self.at_first is None and not self.log_var else f'active={self.at_first}, log_var={self.log_var}')
 
 # %% ../nbs/02_models.ipynb #c060
 def conv_depth(shape)->int: # of the shape (c, h, w)
