@@ -57,9 +57,9 @@ class FactorDataModule(L.LightningDataModule):
     def train_dataloader(self): return self
 
 # %% ../nbs/05_train.ipynb #c014
-def seen_by(penalty, code: Code): # (n, d) latents, or the Code
+def seen_by(penalty, code): # a Code, or latents (n, d) alone; what the penalty asks for
     "What a penalty looks at."
-    return code if getattr(penalty, 'on', 'latents') == 'code' else code.z
+    return code if isinstance(code, Tensor) or getattr(penalty, 'on', 'latents') == 'code' else code.z
 
 def check_penalty(penalty, model: LatentModel)->None:
     "Refuse a penalty that cannot work with a model."
@@ -76,13 +76,12 @@ def own_optimizers(penalty)->list: # of a penalty and its parts
 # %% ../nbs/05_train.ipynb #c016
 class Together(Penalty):
     "Several penalties at once, each with its own weights."
-    on = 'code'
     def __init__(self, *penalties):
         super().__init__()
         self.parts = nn.ModuleList(penalties)
         names = [k for p in penalties for k in p.weights._fields]
         if len(set(names)) < len(names): raise ValueError(f'penalties that are used together need terms of different names, got {names}')
-        self.named = namedtuple('Terms', names)
+        self.named, self.on = namedtuple('Terms', names), 'code' if any(getattr(p, 'on', 'latents') == 'code' for p in penalties) else 'latents'
         self.probabilistic = any(getattr(p, 'probabilistic', False) for p in penalties)
 
     @property

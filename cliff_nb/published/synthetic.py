@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'DATA', 'TUNING', 'SUPPORTS', 'AE', 'MAP', 'FLAT', 'IOSS_AE', 'CLIFF_AE', 'IOSS_MAP', 'CLIFF_MAP',
-           'IOSS_FLAT', 'CLIFF_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff_spec', 'pooled_spec', 'trial', 'tuning', 'study']
+           'IOSS_FLAT', 'CLIFF_FLAT', 'BOTH_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff_spec', 'pooled_spec', 'trial',
+           'tuning', 'study']
 
 # %% ../../nbs/studies/synthetic.ipynb #c003
 from ..studies import Study, best_candidates, results_folder
@@ -25,6 +26,7 @@ CLIFF_AE = [((1., 1., 3.), dict(weight=.01)), ((1., 3., 3.), dict(weight=.03, st
 IOSS_MAP = [(0., 0.), (0., 3.), (0., 10.)] # robust, strain
 CLIFF_MAP = [((1., 3., 3.), 30.), ((1., 1., 3.), 30.), ((1., 3., 3.), 100.)] # lambdas, strain
 IOSS_FLAT, CLIFF_FLAT = [3., 10., 30.], [(.07, 10.), (.07, 3.), (.1, 10.)] # strain; sigma, strain
+BOTH_FLAT = [.3, 1., 3.] # weight of IOSS beside Cliff pooled
 
 # %% ../../nbs/studies/synthetic.ipynb #c011
 FLAT_MAP = ['map', dict(flat=True)]
@@ -36,6 +38,7 @@ CANDIDATES = { # model, penalty, options of `fit`
     'Cliff, map': [('map', cliff_spec(*l), MAP | dict(strain=s)) for l, s in CLIFF_MAP],
     'IOSS, flat map': [(FLAT_MAP, ['IOSS', {}], FLAT | dict(strain=s)) for s in IOSS_FLAT],
     'Cliff pooled, flat map': [(FLAT_MAP, pooled_spec(sigma), FLAT | dict(strain=s)) for sigma, s in CLIFF_FLAT],
+    'Cliff pooled with IOSS, flat map': [(FLAT_MAP, [pooled_spec(.1), ['IOSS', dict(lambda_ioss=w)]], FLAT | dict(strain=10.)) for w in BOTH_FLAT],
     'FastICA': [('fastica', None, {})]}
 
 def trial(support:str, data_seed:int, seed:int, method:str, k:int, name=None)->dict:
