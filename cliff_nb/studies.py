@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'device_name', 'provenance', 'config_of', 'key_of', 'rows_of', 'read_rows', 'store_rows',
-           'row_keys', 'keys_in', 'hushed', 'open_study', 'trials_of', 'revive', 'enqueue', 'dropped', 'made_now',
-           'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left', 'run_study', 'rounds',
-           'summary', 'versus', 'score_table', 'show', 'freshness', 'best_candidates']
+           'row_keys', 'keys_in', 'hushed', 'OneAtATime', 'open_study', 'trials_of', 'revive', 'enqueue', 'dropped',
+           'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left', 'run_study',
+           'rounds', 'summary', 'versus', 'score_table', 'show', 'freshness', 'best_candidates']
 
 # %% ../nbs/09_studies.ipynb #c003
 import json
@@ -16,7 +16,7 @@ import subprocess
 import time
 import warnings
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from sqlalchemy.exc import IntegrityError, ProgrammingError
@@ -101,6 +102,12 @@ def hushed():
             yield
     finally: log.setLevel(level)
 
+class OneAtATime(optuna.storages.RDBStorage):
+    "Optuna's storage, but trials of an SQLite file change their state one at a time."
+    def set_trial_state_values(self, trial_id, state, values=None)->bool: # as in Optuna; False if somebody else has the trial
+        file = self.engine.url.database if self.engine.url.drivername.startswith('sqlite') else None
+        with FileLock(f'{file}.lock') if file else nullcontext(): return super().set_trial_state_values(trial_id, state, values)
+
 @cache
 def open_study(
     url:str, name:str, # address of the storage, for SQLAlchemy; name of the study
@@ -111,12 +118,12 @@ def open_study(
     wait = dict(connect_args=dict(timeout=120)) if url.startswith('sqlite') else dict(pool_pre_ping=True)
     with hushed():
         again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=5)
-        make = lambda: optuna.storages.RDBStorage(url, wait, heartbeat_interval=heartbeat, grace_period=4 * heartbeat, heartbeat_stale_trial_callback=again)
+        make = lambda: OneAtATime(url, wait, heartbeat_interval=heartbeat, grace_period=4 * heartbeat, heartbeat_stale_trial_callback=again)
         try: storage = make()
         except (IntegrityError, ProgrammingError): time.sleep(1); storage = make() # somebody else made the tables at the same moment
         return optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
 
-# %% ../nbs/09_studies.ipynb #c017
+# %% ../nbs/09_studies.ipynb #c018
 def trials_of(study: optuna.Study, *states)->list: # of frozen trials
     "Trials in some states, in the order of their numbers."
     return study.get_trials(deepcopy=False, states=states)
@@ -131,7 +138,7 @@ def revive(study: optuna.Study, heartbeat:int)->None: # as in `open_study`
                 study.tell(t.number, state=TrialState.FAIL)
                 study.enqueue_trial({}, user_attrs=dict(t.user_attrs))
 
-# %% ../nbs/09_studies.ipynb #c019
+# %% ../nbs/09_studies.ipynb #c020
 ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 def enqueue(study: optuna.Study, trials, done:set)->None: # list of dictionaries; keys that need not be run
@@ -146,7 +153,7 @@ def dropped(study: optuna.Study, trial, keys)->bool: # the one that was drawn; k
     key = trial.user_attrs.get('key') # None: there was nothing to draw
     return key not in keys or any(t.number < trial.number and t.user_attrs.get('key') == key for t in trials_of(study, *ALIVE))
 
-# %% ../nbs/09_studies.ipynb #c023
+# %% ../nbs/09_studies.ipynb #c024
 def made_now(start:float)->dict: # seconds of `time.perf_counter`
     "How long a trial took, and what made it."
     return dict(seconds=round(time.perf_counter() - start, 1)) | provenance()
@@ -171,7 +178,7 @@ def work_once(url:str, name:str, heartbeat:int, run, work, keys, one_thread:bool
     if not trials_of(study, TrialState.WAITING): return
     with hushed(): study.optimize(objective(study, run, work, keys), n_trials=1, catch=(Exception,))
 
-# %% ../nbs/09_studies.ipynb #c025
+# %% ../nbs/09_studies.ipynb #c026
 def results_folder()->Path:
     "Where tables are by default: in the checkout that this package is imported from, else in the working folder."
     here = Path(losses.__file__).parents[1] / 'nbs/studies/results'
@@ -205,7 +212,7 @@ class Study:
 
     def table(self, metric:str='mcc.pearson', scale:float=100.)->pd.DataFrame: return summary(self.rows(), metric, scale)
 
-# %% ../nbs/09_studies.ipynb #c026
+# %% ../nbs/09_studies.ipynb #c027
 def collect(study: Study, queue: optuna.Study)->None:
     "Bring the table up to what the storage has."
     rows = read_rows(study.file); have = keys_in(rows)
@@ -224,7 +231,7 @@ def left(study: Study, queue: optuna.Study)->tuple[int, int]: # how many trials 
     count = lambda state: sum(t.user_attrs.get('key') in study.keys for t in trials_of(queue, state))
     return count(TrialState.WAITING), count(TrialState.RUNNING)
 
-# %% ../nbs/09_studies.ipynb #c027
+# %% ../nbs/09_studies.ipynb #c028
 def run_study(
     study: Study,
     storage:str=None, # address of a database for SQLAlchemy, such as postgresql+psycopg://user@host/name; None: an SQLite file
@@ -255,7 +262,7 @@ def rounds(n:int, workers:int, args): # -> an iterator; args: of `work_once`
     try: yield from Parallel(n_jobs=workers, return_as='generator_unordered')(delayed(work_once)(*args) for _ in range(n))
     except BrokenProcessPool: yield
 
-# %% ../nbs/09_studies.ipynb #c039
+# %% ../nbs/09_studies.ipynb #c040
 def summary(
     rows: pd.DataFrame, # of a study
     metric:str='mcc.pearson',
@@ -284,7 +291,7 @@ def versus(
         out.append(dict(rival=rival, n=len(both), difference=d.mean, low=d.low, high=d.high))
     return pd.DataFrame(out).sort_values('difference', ignore_index=True)
 
-# %% ../nbs/09_studies.ipynb #c042
+# %% ../nbs/09_studies.ipynb #c043
 def score_table(
     rows: pd.DataFrame, # of a study, of one kind of data
     paper=() # dictionary: the paper's figure of a method, as text
@@ -305,13 +312,13 @@ def show(
     formats = {c: f'{{:.{digits}f}}' for c in table.select_dtypes('floating')} | {'rec. error': '{:.4f}'} | formats
     return table.style.set_uuid(f't{zlib.crc32(table.to_csv().encode())}').format(formats, na_rep='').hide()
 
-# %% ../nbs/09_studies.ipynb #c045
+# %% ../nbs/09_studies.ipynb #c046
 def freshness(rows: pd.DataFrame)->str:
     "One sentence on which code computed the rows."
     same = (rows.digest == code_digest()).mean()
     return 'All rows were computed with the code as it is now.' if same == 1 else f'{100 * (1 - same):.0f} % of the rows were computed with another version of the code.'
 
-# %% ../nbs/09_studies.ipynb #c049
+# %% ../nbs/09_studies.ipynb #c050
 def best_candidates(
     rows: pd.DataFrame, # of a tuning study, whose methods are called 'name #0', 'name #1', ...
     metric:str='mcc.pearson'
