@@ -47,9 +47,9 @@ def trial(axes:int, mixing:str, t:float, seed:int, method:str, k:int, name=None)
     return dict(method=name or method, data=f'{axes} axes {mixing} t={t:g} {seed}', seed=seed, dataset=grid_spec(axes, mixing, t, seed), **CANDIDATES[method][k])
 
 def tuning(folder=None)->Study:
-    "Every candidate of the methods that have several: four axes, mild dependence, data that are not used again."
+    "Every candidate of the methods that have several, one start each, on data that are not used again."
     trials = [trial(4, 'nonlinear', MILD, TUNING, m, k, f'{m} #{k}') for m, c in CANDIDATES.items() for k in range(len(c)) if len(c) > 1]
-    return Study('axes_tuning', trials, folder or results_folder())
+    return Study('axes_tuning', [t | dict(fit=t['fit'] | dict(restarts=1)) for t in trials], folder or results_folder())
 
 def settings(i:int)->list: # number of the data seed -> axes, mixing, t, method, what matters most first
     "The runs on one data set of every kind."
