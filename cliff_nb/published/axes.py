@@ -28,7 +28,8 @@ def stage(model, penalty, options, **more): return dict(model=model, penalty=pen
 
 CANDIDATES = {
     'Cliff, map': [stage('map', cliff_spec(1., 3., 3.), MAPS, strain=s) for s in (30., 10., 3.)],
-    'Cliff pooled, flat map': [stage(FLAT_MAP, pooled_spec(.1), FLAT, strain=10.)],
+    'Cliff pooled, flat map': [stage(FLAT_MAP, pooled_spec(.1), FLAT, strain=s) for s in (10., 30.)],
+    'Cliff pooled with IOSS, flat map': [stage(FLAT_MAP, [pooled_spec(.1), ['IOSS', dict(lambda_ioss=3.)]], FLAT, strain=s) for s in (10., 30.)],
     'IOSS, map': [stage('map', ['IOSS', {}], MAPS, strain=s) for s in (10., 30., 3.)],
     'IOSS, flat map': [stage(FLAT_MAP, ['IOSS', {}], FLAT, strain=30.)],
     'FastICA': [stage('fastica', None, {})],
@@ -39,7 +40,7 @@ CANDIDATES = {
     'IOSS, autoencoder': [stage('autoencoder', ['IOSS', {}], AE | PULL)],
     'HFS, autoencoder': [stage('autoencoder', HFS, AE | PULL)]}
 METHODS = list(CANDIDATES)
-FEW, QUICK = METHODS[:5], METHODS[:6] # on the map of dependence; with every data seed
+FEW, QUICK = METHODS[:6], METHODS[:7] # on the map of dependence; with every data seed
 
 # %% ../../nbs/studies/axes.ipynb #c012
 def trial(axes:int, mixing:str, t:float, seed:int, method:str, k:int, name=None)->dict: # a name in MIXINGS; number of a candidate
