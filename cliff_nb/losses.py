@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EPS', 'entropy', 'jsd', 'normalise', 'bandwidth', 'look_at', 'spread', 'univariate', 'Motion', 'draw_rows', 'motion',
-           'bivariate', 'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'over_draws',
-           'mean_penalty', 'Schedule', 'read_sigma', 'Queue', 'draw_pairs', 'CliffOptions', 'CliffLoss', 'IOSSTerms',
-           'IOSS', 'gather_batch', 'cached_backward', 'gaussian_kl', 'CodePenalty', 'KLTerms', 'BetaVAE', 'GapTerms',
-           'AnnealedVAE', 'shuffle_columns', 'discriminator', 'misjudgement', 'FactorTerms', 'FactorVAE', 'log_normal',
-           'log_shares', 'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound', 'emptiest',
-           'sample_pairs', 'HFSTerms', 'HFS', 'PairTerms', 'PairwiseIOSS']
+           'bivariate', 'shortfall', 'kl_uniform', 'Penalty', 'check_weights', 'CliffTerms', 'rows_of_draw',
+           'over_draws', 'mean_penalty', 'Schedule', 'read_sigma', 'Queue', 'draw_pairs', 'CliffOptions', 'CliffLoss',
+           'IOSSTerms', 'IOSS', 'gather_batch', 'cached_backward', 'gaussian_kl', 'CodePenalty', 'KLTerms', 'BetaVAE',
+           'GapTerms', 'AnnealedVAE', 'shuffle_columns', 'discriminator', 'misjudgement', 'FactorTerms', 'FactorVAE',
+           'log_normal', 'log_shares', 'TCTerms', 'BetaTCVAE', 'DIPTerms', 'DIPVAE', 'nearest', 'near_bound',
+           'emptiest', 'sample_pairs', 'HFSTerms', 'HFS', 'PairTerms', 'PairwiseIOSS']
 
 # %% ../nbs/01_losses.ipynb #c003
 import math
@@ -172,6 +172,7 @@ class Penalty(nn.Module):
     "Base of all penalties: subclasses define `terms(z)` and `weights`."
     weights: tuple = ()
     step = 0 # of the run; set by `reseed`
+    most_rows = None # how many samples it is judged on at a time, where more would cost too much; None: all
     def __init__(self, generator=None):
         super().__init__()
         if generator is not None and generator.device.type != 'cpu': raise ValueError(f'generator must be on the CPU, so that draws are the same everywhere, got {generator.device}')
@@ -200,6 +201,13 @@ class CliffTerms(NamedTuple):
     kl: Tensor
 
 # %% ../nbs/01_losses.ipynb #c055
+def rows_of_draw(seen, most, k:int): # latents or a whole code; rows, or None for all; number of the draw
+    "Other rows for every draw, if not all are used."
+    n = len(seen if isinstance(seen, Tensor) else seen.mean)
+    if most is None or n <= most: return seen
+    start = k * most % (n - most + 1)
+    return seen[start:start + most] if isinstance(seen, Tensor) else seen.each(lambda t: t[start:start + most])
+
 @torch.no_grad()
 def over_draws(
     penalty: Penalty, # is reseeded
@@ -212,7 +220,7 @@ def over_draws(
     try:
         for k in range(draws):
             penalty.reseed(0, 2**40 + k)
-            total += float(penalty(seen)) / draws
+            total += float(penalty(rows_of_draw(seen, penalty.most_rows, k))) / draws
     finally: penalty.train(training)
     return total
 
@@ -677,6 +685,7 @@ class HFS(Penalty):
         if product not in ('full', 'sampled'): raise ValueError(f"product must be 'full' or 'sampled', got {product!r}")
         if not (n_pairs >= 1 and n_draws >= 1 and chunk >= 1): raise ValueError(f'HFS needs n_pairs, n_draws and chunk >= 1, got {n_pairs}, {n_draws}, {chunk}')
         self.n_pairs, self.product, self.n_draws, self.chunk, self.weights = n_pairs, product, n_draws, chunk, HFSTerms(gamma)
+        if product == 'full': self.most_rows = 256 # its cost grows with the cube of the samples
 
     def find(self, z: Tensor)->tuple[int, int, int]: # z (n, 2), see `emptiest`
         if self.product == 'full': return emptiest(z, self.chunk)

@@ -6,7 +6,7 @@
 __all__ = ['ERRORS', 'NETWORKS', 'LOG_VAR_RANGE', 'own_random', 'moments', 'Standardize', 'perceptron', 'MLPEncoder',
            'MLPDecoder', 'as_float', 'take_rows', 'some_rows', 'check_unit', 'image_moments', 'Code',
            'check_observations', 'Scaled', 'LatentModel', 'usual_encoder', 'usual_decoder', 'CodingModel',
-           'AutoEncoder', 'VAE', 'conv_depth', 'follow', 'ConvEncoder', 'ConvDecoder', 'PixelEncoder',
+           'AutoEncoder', 'Opening', 'VAE', 'conv_depth', 'follow', 'ConvEncoder', 'ConvDecoder', 'PixelEncoder',
            'BroadcastDecoder', 'cut', 'join', 'normed', 'check_patches', 'PatchEncoder', 'PatchDecoder', 'check_blocks',
            'block_widths', 'AdditiveDecoder', 'straight_through', 'QuantizedLatents', 'FiniteScalar',
            'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation', 'start_rotation',
@@ -270,18 +270,14 @@ class AutoEncoder(CodingModel):
         x_hat = self.render(sample)
         return self.reconstruction_error(x, x_hat) if self.error == 'normalised' else (x_hat - x).square().sum() / len(x)
 
-# %% ../nbs/02_models.ipynb #c053
-LOG_VAR_RANGE = (-12., 6.)
-
-class VAE(AutoEncoder):
-    "An autoencoder whose codes are normal distributions; its latents are their means."
-    probabilistic = True
-    codes_per_latent = 2
-    def __init__(self, n_columns, n_latents:int, *, active=None, log_var:float=0., **options): # active: how many latents are open, None: all; where logarithms of variances start; options of AutoEncoder
+# %% ../nbs/02_models.ipynb #c054
+class Opening(AutoEncoder):
+    "An autoencoder some of whose latents may be closed: 0, whatever the observation."
+    def __init__(self, n_columns, n_latents:int, *, active=None, **options): # active: how many latents are open at first, None: all; options of AutoEncoder
         super().__init__(n_columns, n_latents, **options)
         if active is not None and not 1 <= active <= n_latents: raise ValueError(f'active must be between 1 and the {n_latents} latents, got {active}')
         self.register_buffer('open', torch.ones(n_latents, dtype=torch.bool))
-        self.at_first, self.log_var = active, log_var; self.active = active
+        self.at_first = self.active = active
 
     @property
     def active(self)->int: return int(self.open.sum())
@@ -290,6 +286,22 @@ class VAE(AutoEncoder):
     def reset(self, x, seed:int=0, restart:int=0): # as in LatentModel
         self.active = self.at_first
         return super().reset(x, seed, restart)
+
+    @torch.no_grad()
+    def close(self, useless: Tensor)->None: # (d,) which latents
+        self.open &= ~useless
+        self.standardize.mean.mul_(self.open); self.standardize.var.copy_(torch.where(self.open, self.standardize.var, 1.))
+
+# %% ../nbs/02_models.ipynb #c055
+LOG_VAR_RANGE = (-12., 6.)
+
+class VAE(Opening):
+    "An autoencoder whose codes are normal distributions; its latents are their means."
+    probabilistic = True
+    codes_per_latent = 2
+    def __init__(self, n_columns, n_latents:int, *, log_var:float=0., **options): # where logarithms of variances start; options of Opening
+        super().__init__(n_columns, n_latents, **options)
+        self.log_var = log_var
 
     def statistics(self, x: Tensor)->tuple[Tensor, Tensor]: # (n, d) means and logarithms of variances
         "The distribution of every observation's code; N(0, 1) for closed latents."
@@ -314,12 +326,11 @@ class VAE(AutoEncoder):
         "Close the latents that carry nothing."
         rows = some_rows(len(x), n).split(500)
         mean, log_var = (torch.cat(t) for t in zip(*(self.statistics(as_float(take_rows(x, r)).to(self.x_std)) for r in rows)))
-        self.open &= .5 * (mean.square() + log_var.exp() - 1 - log_var).mean(0) > least
-        self.standardize.mean.mul_(self.open); self.standardize.var.copy_(torch.where(self.open, self.standardize.var, 1.))
+        self.close(.5 * (mean.square() + log_var.exp() - 1 - log_var).mean(0) <= least)
 
     def extra_repr(self): return super().extra_repr() + ('' if self.at_first is None and not self.log_var else f'active={self.at_first}, log_var={self.log_var}')
 
-# %% ../nbs/02_models.ipynb #c060
+# %% ../nbs/02_models.ipynb #c061
 def conv_depth(shape)->int: # of the shape (c, h, w)
     "How many layers take an image to 4 x 4."
     depths = {16: 2, 32: 3, 64: 4}
@@ -347,7 +358,7 @@ class ConvDecoder(nn.Sequential):
         super().__init__(nn.Linear(n_latents, dense), act(), nn.Linear(dense, 16 * widths[0]), nn.Unflatten(1, (widths[0], 4, 4)), *layers)
         self.to(memory_format=torch.channels_last)
 
-# %% ../nbs/02_models.ipynb #c068
+# %% ../nbs/02_models.ipynb #c069
 class PixelEncoder(nn.Sequential):
     "From (n, c, h, w) images of any size to (n, n_codes), by a perceptron."
     def __init__(self, shape, n_codes:int, hidden=(256, 128)): # shape (c, h, w)
@@ -368,7 +379,7 @@ class BroadcastDecoder(nn.Module):
         pixels = self.pixel(self.latent(z)[:, None] + self.place(self.places)) # (n, h w, c)
         return pixels.transpose(1, 2).reshape(len(z), *self.shape)
 
-# %% ../nbs/02_models.ipynb #c073
+# %% ../nbs/02_models.ipynb #c074
 def cut(x: Tensor, grid:int)->Tensor: # (n, c, h, w) -> (n, grid * grid, c h w / grid / grid)
     "Cut images into patches, grid of them along either side."
     n, c, h, w = x.shape
@@ -383,7 +394,7 @@ def normed(sizes)->list: # widths from input to output -> modules
     "Linear layers, each followed by layer normalisation and SiLU."
     return [m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.LayerNorm(b), nn.SiLU())]
 
-# %% ../nbs/02_models.ipynb #c075
+# %% ../nbs/02_models.ipynb #c076
 def check_patches(shape, grid:int)->int: # (c, h, w) -> numbers in a patch
     "Refuse images that cannot be cut."
     c, h, w = shape
@@ -410,7 +421,7 @@ class PatchDecoder(nn.Module):
 
     def forward(self, z: Tensor)->Tensor: return join(self.patch(self.whole(z)), self.shape, self.grid)
 
-# %% ../nbs/02_models.ipynb #c080
+# %% ../nbs/02_models.ipynb #c081
 def check_blocks(n_latents:int, blocks)->list: # blocks: None (one a latent), their number, or lists of latents
     "Lists of latents, every latent in exactly one."
     number = n_latents if blocks is None else blocks if isinstance(blocks, int) else len(blocks)
@@ -427,7 +438,7 @@ def block_widths(n_blocks:int, shape)->tuple[list, int]: # shape: c or (c, h, w)
     first, *rest = (32, 32, 64, 64)[-conv_depth(shape):]
     return [max(4, 4 * round(first / 4 / n_blocks)), *map(narrow, rest)], narrow(256)
 
-# %% ../nbs/02_models.ipynb #c082
+# %% ../nbs/02_models.ipynb #c083
 class AdditiveDecoder(nn.Module):
     "The sum of one decoder a block of latents."
     def __init__(self, n_latents:int, shape, blocks=None, make=None, norm:bool=False): # shape: c or (c, h, w); make(size of a block): its decoder
@@ -453,7 +464,7 @@ class AdditiveDecoder(nn.Module):
         return F.conv_transpose2d(torch.cat(hidden, 1), torch.cat([m.weight for m in last]), bias, last[0].stride, last[0].padding)
     def extra_repr(self): return f'blocks={self.blocks}'
 
-# %% ../nbs/02_models.ipynb #c091
+# %% ../nbs/02_models.ipynb #c092
 def straight_through(c: Tensor, q: Tensor)->Tensor: # continuous, quantized; the value of q, the gradient to c
     "The value of one and the gradient of the other."
     return q.detach() + (c - c.detach())
@@ -479,7 +490,7 @@ class QuantizedLatents(nn.Module):
 
     def extra_repr(self): return f'values={tuple(self.values.shape)}, weights={self.own_weights}'
 
-# %% ../nbs/02_models.ipynb #c092
+# %% ../nbs/02_models.ipynb #c093
 class FiniteScalar(nn.Module):
     "Every latent takes the nearest of evenly spaced values in [-1, 1], after a tanh (FSQ)."
     def __init__(self, n_values:int=12):
@@ -492,7 +503,7 @@ class FiniteScalar(nn.Module):
     def terms(self, c: Tensor)->dict: return {}
     def extra_repr(self): return f'n_values={self.n_values}'
 
-# %% ../nbs/02_models.ipynb #c096
+# %% ../nbs/02_models.ipynb #c097
 class QuantizedAutoEncoder(AutoEncoder):
     "An autoencoder whose latents take few values."
     def __init__(self, n_columns, n_latents:int, bottleneck=None, **options): # bottleneck: QuantizedLatents (default), FiniteScalar; options of AutoEncoder
@@ -509,7 +520,7 @@ class QuantizedAutoEncoder(AutoEncoder):
     def own_terms(self, code: Code)->dict: return self.bottleneck.terms(code.mean)
     def values(self, x: Tensor)->Tensor: return self.bottleneck.index(self.encoded(x)) # (n, d) int64, which value each latent takes
 
-# %% ../nbs/02_models.ipynb #c100
+# %% ../nbs/02_models.ipynb #c101
 class Rotations(nn.Module):
     "`size` learned rotations of R^d, all the identity at the start."
     def __init__(self, size:int, d:int):
@@ -520,7 +531,7 @@ class Rotations(nn.Module):
     def forward(self)->Tensor: # (size, d, d), each with R @ R.T = 1 and determinant 1
         return torch.matrix_exp(self.angles - self.angles.mT)
 
-# %% ../nbs/02_models.ipynb #c103
+# %% ../nbs/02_models.ipynb #c104
 class Coupling(nn.Module):
     "Scale and shift some coordinates by smooth functions of the others."
     def __init__(self, d:int, width:int, flip:bool, max_log_scale:float=1.):
@@ -550,7 +561,7 @@ class Coupling(nn.Module):
         log_scale, shift = self.amounts(z)
         return self.join(z, (z[:, self.move] - shift) * (-log_scale).exp())
 
-# %% ../nbs/02_models.ipynb #c106
+# %% ../nbs/02_models.ipynb #c107
 class Monotone(nn.Module):
     "A rising function of each coordinate, made of straight pieces; the average slope is 1."
     def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=60.): # pieces, from -span to span; gain of the learning rate
@@ -580,7 +591,7 @@ class Monotone(nn.Module):
         i = (torch.searchsorted(left.T.contiguous(), y.T.contiguous(), right=True).T - 1).clamp(0, self.size - 1)
         return i * self.width - self.span + (y - left.gather(0, i)) / slope.gather(0, i)
 
-# %% ../nbs/02_models.ipynb #c110
+# %% ../nbs/02_models.ipynb #c111
 class Whiten(nn.Module):
     "Uncorrelated columns of variance 1: symmetric whitening, or the d principal directions if d < c."
     def __init__(self, n_columns:int, d:int): # c columns, 1 <= d <= c directions
@@ -602,7 +613,7 @@ class Whiten(nn.Module):
     def forward(self, x: Tensor)->Tensor: return (x - self.mean) @ self.matrix
     def inverse(self, white: Tensor)->Tensor: return white @ self.back + self.mean
 
-# %% ../nbs/02_models.ipynb #c113
+# %% ../nbs/02_models.ipynb #c114
 def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d) float64, uniform, determinant 1
     "A rotation drawn uniformly (QR of a normal matrix, signs fixed)."
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
@@ -625,7 +636,7 @@ def start_rotation(
         ica = FastICA(whiten=False, random_state=seed % 2**32).fit(white[:20_000].double().cpu().numpy())
     return torch.from_numpy(ica.components_.T.copy()).float()
 
-# %% ../nbs/02_models.ipynb #c116
+# %% ../nbs/02_models.ipynb #c117
 def random_directions(d:int, generator: torch.Generator)->Tensor: # (d, d), a unit vector in every column
     "Directions drawn uniformly, at least 30 degrees from each other."
     while True:
@@ -638,7 +649,7 @@ def start_directions(white: Tensor, seed:int, restart:int, oblique:bool)->Tensor
     if not oblique or restart < 2: return start_rotation(white, seed, restart)
     return random_directions(white.shape[1], torch.Generator().manual_seed(1_000_003 * seed + restart)).float()
 
-# %% ../nbs/02_models.ipynb #c119
+# %% ../nbs/02_models.ipynb #c120
 class Turning(LatentModel):
     "Whitened observations, turned and bent by rotations and couplings."
     invertible = True
@@ -665,7 +676,7 @@ class Turning(LatentModel):
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)
         return self.whiten.inverse(z @ R[0].T @ torch.linalg.inv(self.start))
 
-# %% ../nbs/02_models.ipynb #c121
+# %% ../nbs/02_models.ipynb #c122
 class InvertibleMap(Turning):
     "A diffeomorphism from whitened observations to standardised latents."
     def __init__(self, n_columns:int, n_latents=None, *, flat:bool=False, **options): # flat: latents are held uniform; options of Turning
@@ -699,7 +710,7 @@ class InvertibleMap(Turning):
         if not self.flat: return self.monotone.inverse(self.standardize.inverse(z))
         return self.standardize.inverse(self.monotone.inverse(z * (self.monotone.span / math.sqrt(3))))
 
-# %% ../nbs/02_models.ipynb #c129
+# %% ../nbs/02_models.ipynb #c130
 def strain(
     x: Tensor, # (n, c) observations
     z: Tensor # (n, d) latents, d <= c

@@ -83,6 +83,7 @@ class Together(Penalty):
         if len(set(names)) < len(names): raise ValueError(f'penalties that are used together need terms of different names, got {names}')
         self.named, self.on = namedtuple('Terms', names), 'code' if any(getattr(p, 'on', 'latents') == 'code' for p in penalties) else 'latents'
         self.probabilistic = any(getattr(p, 'probabilistic', False) for p in penalties)
+        self.most_rows = min((p.most_rows for p in penalties if p.most_rows is not None), default=None)
 
     @property
     def weights(self): return self.named(*(w for p in self.parts for w in p.weights)) # at the step the penalties have reached
