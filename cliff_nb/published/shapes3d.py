@@ -11,7 +11,7 @@ from .balls import hfs_spec, ioss_spec
 from .synthetic import cliff_spec
 from ..studies import Study, best_candidates, results_folder
 
-# %% ../../nbs/studies/shapes3d.ipynb #c006
+# %% ../../nbs/studies/shapes3d.ipynb #c008
 PAPER = {'Cliff, autoencoder': '80.33', 'HFS, autoencoder': '70.64', 'beta-VAE': '69.72'} # DCI disentanglement in percent, arXiv 2511.20927
 NET = dict(network='patch')
 TRAIN = dict(steps=12_000, batch_size=128, lr=2e-3, schedule='onecycle')
@@ -34,7 +34,7 @@ def go_on(last, *penalties): # beta; specifications of other penalties
     beta = ['BetaVAE', dict(beta=last)]
     return dict(model='same', penalty=[beta, *penalties] if penalties else beta, fit=MORE, base=staged(last))
 
-# %% ../../nbs/studies/shapes3d.ipynb #c007
+# %% ../../nbs/studies/shapes3d.ipynb #c009
 CANDIDATES = {
     'VAE, opened in stages': [go_on(b) for b in (.01, .005)],
     'Cliff, in the VAE': [go_on(.01, cliff_spec(1., 1., 3., s)) for s in (.0003, .001)],
@@ -47,7 +47,7 @@ CANDIDATES = {
     'Autoencoder': [stage('autoencoder')],
 }
 
-# %% ../../nbs/studies/shapes3d.ipynb #c008
+# %% ../../nbs/studies/shapes3d.ipynb #c010
 def shapes(n:int, pairs:str, seed:int): return ['Shapes3D', dict(index=n, size=32, pairs=pairs, seed=seed, progress=False)]
 
 def trial(method:str, k:int, pairs:str, seed:int, predictor='gbt', name=None)->dict: # number of a candidate; how training factors are correlated; of data and training; of DCI
