@@ -6,9 +6,9 @@
 __all__ = ['ERRORS', 'NETWORKS', 'LOG_VAR_RANGE', 'own_random', 'moments', 'Standardize', 'perceptron', 'MLPEncoder',
            'MLPDecoder', 'as_float', 'take_rows', 'some_rows', 'check_unit', 'image_moments', 'Code',
            'check_observations', 'Scaled', 'LatentModel', 'usual_encoder', 'usual_decoder', 'CodingModel',
-           'AutoEncoder', 'Opening', 'VAE', 'conv_depth', 'follow', 'ConvEncoder', 'ConvDecoder', 'PixelEncoder',
-           'BroadcastDecoder', 'cut', 'join', 'normed', 'check_patches', 'PatchEncoder', 'PatchDecoder', 'check_blocks',
-           'block_widths', 'AdditiveDecoder', 'straight_through', 'QuantizedLatents', 'FiniteScalar',
+           'AutoEncoder', 'redundancy', 'Opening', 'VAE', 'conv_depth', 'follow', 'ConvEncoder', 'ConvDecoder',
+           'PixelEncoder', 'BroadcastDecoder', 'cut', 'join', 'normed', 'check_patches', 'PatchEncoder', 'PatchDecoder',
+           'check_blocks', 'block_widths', 'AdditiveDecoder', 'straight_through', 'QuantizedLatents', 'FiniteScalar',
            'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation', 'start_rotation',
            'random_directions', 'start_directions', 'Turning', 'InvertibleMap', 'strain']
 
@@ -271,6 +271,17 @@ class AutoEncoder(CodingModel):
         return self.reconstruction_error(x, x_hat) if self.error == 'normalised' else (x_hat - x).square().sum() / len(x)
 
 # %% ../nbs/02_models.ipynb #c054
+def redundancy(z: Tensor, n:int=10_000)->Tensor: # (m, d) latents; rows to look at, half to learn from -> (d,)
+    "How well the other latents tell each latent: R2 of boosted trees on held-out rows; 0 for constant ones."
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    z, r2 = z[some_rows(len(z), n)].detach().cpu().double().numpy(), torch.zeros(z.shape[1])
+    live = [j for j in range(z.shape[1]) if z[:, j].std() > 0]
+    for j in live:
+        others, trees = z[:, [i for i in live if i != j]], HistGradientBoostingRegressor(early_stopping=False, random_state=0)
+        if len(live) > 1: r2[j] = trees.fit(others[::2], z[::2, j]).score(others[1::2], z[1::2, j])
+    return r2
+
+# %% ../nbs/02_models.ipynb #c056
 class Opening(AutoEncoder):
     "An autoencoder some of whose latents may be closed: 0, whatever the observation."
     def __init__(self, n_columns, n_latents:int, *, active=None, **options): # active: how many latents are open at first, None: all; options of AutoEncoder
@@ -292,7 +303,18 @@ class Opening(AutoEncoder):
         self.open &= ~useless
         self.standardize.mean.mul_(self.open); self.standardize.var.copy_(torch.where(self.open, self.standardize.var, 1.))
 
-# %% ../nbs/02_models.ipynb #c055
+    @torch.no_grad()
+    def close_redundant(self, x, k:int=1, n:int=10_000)->None: # observations; how many; rows to look at
+        "Close, one after the other, the latents that the others tell best."
+        if not 1 <= k < self.active: raise ValueError(f'of {self.active} open latents between 1 and {self.active - 1} can be closed, got {k}')
+        training = self.training; self.eval()
+        z = torch.cat([self.encode(as_float(take_rows(x, r)).to(self.x_std)) for r in some_rows(len(x), n).split(500)])
+        for _ in range(k):
+            worst = torch.arange(self.n_latents) == redundancy(z * self.open).argmax()
+            self.close(worst.to(self.open.device))
+        self.train(training)
+
+# %% ../nbs/02_models.ipynb #c057
 LOG_VAR_RANGE = (-12., 6.)
 
 class VAE(Opening):
@@ -330,7 +352,7 @@ class VAE(Opening):
 
     def extra_repr(self): return super().extra_repr() + ('' if self.at_first is None and not self.log_var else f'active={self.at_first}, log_var={self.log_var}')
 
-# %% ../nbs/02_models.ipynb #c061
+# %% ../nbs/02_models.ipynb #c063
 def conv_depth(shape)->int: # of the shape (c, h, w)
     "How many layers take an image to 4 x 4."
     depths = {16: 2, 32: 3, 64: 4}
@@ -358,7 +380,7 @@ class ConvDecoder(nn.Sequential):
         super().__init__(nn.Linear(n_latents, dense), act(), nn.Linear(dense, 16 * widths[0]), nn.Unflatten(1, (widths[0], 4, 4)), *layers)
         self.to(memory_format=torch.channels_last)
 
-# %% ../nbs/02_models.ipynb #c069
+# %% ../nbs/02_models.ipynb #c071
 class PixelEncoder(nn.Sequential):
     "From (n, c, h, w) images of any size to (n, n_codes), by a perceptron."
     def __init__(self, shape, n_codes:int, hidden=(256, 128)): # shape (c, h, w)
@@ -379,7 +401,7 @@ class BroadcastDecoder(nn.Module):
         pixels = self.pixel(self.latent(z)[:, None] + self.place(self.places)) # (n, h w, c)
         return pixels.transpose(1, 2).reshape(len(z), *self.shape)
 
-# %% ../nbs/02_models.ipynb #c074
+# %% ../nbs/02_models.ipynb #c076
 def cut(x: Tensor, grid:int)->Tensor: # (n, c, h, w) -> (n, grid * grid, c h w / grid / grid)
     "Cut images into patches, grid of them along either side."
     n, c, h, w = x.shape
@@ -394,7 +416,7 @@ def normed(sizes)->list: # widths from input to output -> modules
     "Linear layers, each followed by layer normalisation and SiLU."
     return [m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), nn.LayerNorm(b), nn.SiLU())]
 
-# %% ../nbs/02_models.ipynb #c076
+# %% ../nbs/02_models.ipynb #c078
 def check_patches(shape, grid:int)->int: # (c, h, w) -> numbers in a patch
     "Refuse images that cannot be cut."
     c, h, w = shape
@@ -421,7 +443,7 @@ class PatchDecoder(nn.Module):
 
     def forward(self, z: Tensor)->Tensor: return join(self.patch(self.whole(z)), self.shape, self.grid)
 
-# %% ../nbs/02_models.ipynb #c081
+# %% ../nbs/02_models.ipynb #c083
 def check_blocks(n_latents:int, blocks)->list: # blocks: None (one a latent), their number, or lists of latents
     "Lists of latents, every latent in exactly one."
     number = n_latents if blocks is None else blocks if isinstance(blocks, int) else len(blocks)
@@ -438,7 +460,7 @@ def block_widths(n_blocks:int, shape)->tuple[list, int]: # shape: c or (c, h, w)
     first, *rest = (32, 32, 64, 64)[-conv_depth(shape):]
     return [max(4, 4 * round(first / 4 / n_blocks)), *map(narrow, rest)], narrow(256)
 
-# %% ../nbs/02_models.ipynb #c083
+# %% ../nbs/02_models.ipynb #c085
 class AdditiveDecoder(nn.Module):
     "The sum of one decoder a block of latents."
     def __init__(self, n_latents:int, shape, blocks=None, make=None, norm:bool=False): # shape: c or (c, h, w); make(size of a block): its decoder
@@ -464,7 +486,7 @@ class AdditiveDecoder(nn.Module):
         return F.conv_transpose2d(torch.cat(hidden, 1), torch.cat([m.weight for m in last]), bias, last[0].stride, last[0].padding)
     def extra_repr(self): return f'blocks={self.blocks}'
 
-# %% ../nbs/02_models.ipynb #c092
+# %% ../nbs/02_models.ipynb #c094
 def straight_through(c: Tensor, q: Tensor)->Tensor: # continuous, quantized; the value of q, the gradient to c
     "The value of one and the gradient of the other."
     return q.detach() + (c - c.detach())
@@ -490,7 +512,7 @@ class QuantizedLatents(nn.Module):
 
     def extra_repr(self): return f'values={tuple(self.values.shape)}, weights={self.own_weights}'
 
-# %% ../nbs/02_models.ipynb #c093
+# %% ../nbs/02_models.ipynb #c095
 class FiniteScalar(nn.Module):
     "Every latent takes the nearest of evenly spaced values in [-1, 1], after a tanh (FSQ)."
     def __init__(self, n_values:int=12):
@@ -503,7 +525,7 @@ class FiniteScalar(nn.Module):
     def terms(self, c: Tensor)->dict: return {}
     def extra_repr(self): return f'n_values={self.n_values}'
 
-# %% ../nbs/02_models.ipynb #c097
+# %% ../nbs/02_models.ipynb #c099
 class QuantizedAutoEncoder(AutoEncoder):
     "An autoencoder whose latents take few values."
     def __init__(self, n_columns, n_latents:int, bottleneck=None, **options): # bottleneck: QuantizedLatents (default), FiniteScalar; options of AutoEncoder
@@ -520,7 +542,7 @@ class QuantizedAutoEncoder(AutoEncoder):
     def own_terms(self, code: Code)->dict: return self.bottleneck.terms(code.mean)
     def values(self, x: Tensor)->Tensor: return self.bottleneck.index(self.encoded(x)) # (n, d) int64, which value each latent takes
 
-# %% ../nbs/02_models.ipynb #c101
+# %% ../nbs/02_models.ipynb #c103
 class Rotations(nn.Module):
     "`size` learned rotations of R^d, all the identity at the start."
     def __init__(self, size:int, d:int):
@@ -531,7 +553,7 @@ class Rotations(nn.Module):
     def forward(self)->Tensor: # (size, d, d), each with R @ R.T = 1 and determinant 1
         return torch.matrix_exp(self.angles - self.angles.mT)
 
-# %% ../nbs/02_models.ipynb #c104
+# %% ../nbs/02_models.ipynb #c106
 class Coupling(nn.Module):
     "Scale and shift some coordinates by smooth functions of the others."
     def __init__(self, d:int, width:int, flip:bool, max_log_scale:float=1.):
@@ -561,7 +583,7 @@ class Coupling(nn.Module):
         log_scale, shift = self.amounts(z)
         return self.join(z, (z[:, self.move] - shift) * (-log_scale).exp())
 
-# %% ../nbs/02_models.ipynb #c107
+# %% ../nbs/02_models.ipynb #c109
 class Monotone(nn.Module):
     "A rising function of each coordinate, made of straight pieces; the average slope is 1."
     def __init__(self, d:int, size:int=64, span:float=3.2, gain:float=60.): # pieces, from -span to span; gain of the learning rate
@@ -591,7 +613,7 @@ class Monotone(nn.Module):
         i = (torch.searchsorted(left.T.contiguous(), y.T.contiguous(), right=True).T - 1).clamp(0, self.size - 1)
         return i * self.width - self.span + (y - left.gather(0, i)) / slope.gather(0, i)
 
-# %% ../nbs/02_models.ipynb #c111
+# %% ../nbs/02_models.ipynb #c113
 class Whiten(nn.Module):
     "Uncorrelated columns of variance 1: symmetric whitening, or the d principal directions if d < c."
     def __init__(self, n_columns:int, d:int): # c columns, 1 <= d <= c directions
@@ -613,7 +635,7 @@ class Whiten(nn.Module):
     def forward(self, x: Tensor)->Tensor: return (x - self.mean) @ self.matrix
     def inverse(self, white: Tensor)->Tensor: return white @ self.back + self.mean
 
-# %% ../nbs/02_models.ipynb #c114
+# %% ../nbs/02_models.ipynb #c116
 def random_rotation(d:int, generator: torch.Generator)->Tensor: # (d, d) float64, uniform, determinant 1
     "A rotation drawn uniformly (QR of a normal matrix, signs fixed)."
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
@@ -636,7 +658,7 @@ def start_rotation(
         ica = FastICA(whiten=False, random_state=seed % 2**32).fit(white[:20_000].double().cpu().numpy())
     return torch.from_numpy(ica.components_.T.copy()).float()
 
-# %% ../nbs/02_models.ipynb #c117
+# %% ../nbs/02_models.ipynb #c119
 def random_directions(d:int, generator: torch.Generator)->Tensor: # (d, d), a unit vector in every column
     "Directions drawn uniformly, at least 30 degrees from each other."
     while True:
@@ -649,7 +671,7 @@ def start_directions(white: Tensor, seed:int, restart:int, oblique:bool)->Tensor
     if not oblique or restart < 2: return start_rotation(white, seed, restart)
     return random_directions(white.shape[1], torch.Generator().manual_seed(1_000_003 * seed + restart)).float()
 
-# %% ../nbs/02_models.ipynb #c120
+# %% ../nbs/02_models.ipynb #c122
 class Turning(LatentModel):
     "Whitened observations, turned and bent by rotations and couplings."
     invertible = True
@@ -676,7 +698,7 @@ class Turning(LatentModel):
         for c, r in zip(reversed(self.couplings), R.flip(0)): z = c.inverse(z @ r.T)
         return self.whiten.inverse(z @ R[0].T @ torch.linalg.inv(self.start))
 
-# %% ../nbs/02_models.ipynb #c122
+# %% ../nbs/02_models.ipynb #c124
 class InvertibleMap(Turning):
     "A diffeomorphism from whitened observations to standardised latents."
     def __init__(self, n_columns:int, n_latents=None, *, flat:bool=False, **options): # flat: latents are held uniform; options of Turning
@@ -710,7 +732,7 @@ class InvertibleMap(Turning):
         if not self.flat: return self.monotone.inverse(self.standardize.inverse(z))
         return self.standardize.inverse(self.monotone.inverse(z * (self.monotone.span / math.sqrt(3))))
 
-# %% ../nbs/02_models.ipynb #c130
+# %% ../nbs/02_models.ipynb #c132
 def strain(
     x: Tensor, # (n, c) observations
     z: Tensor # (n, d) latents, d <= c

@@ -116,10 +116,12 @@ def continues(trial:dict)->tuple[bool, dict]: # whether its model is that of the
     name, changes = (trial['model'], {}) if isinstance(trial['model'], str) else trial['model']
     return name == 'same', changes
 
-def change(model, changes:dict): # names of attributes that the model has, and values
-    "Set attributes of a model."
+def change(model, changes:dict, x): # names of attributes or methods that the model has, and values; observations
+    "Set attributes of a model, and call methods with the observations and a value."
     if unknown := [k for k in changes if not hasattr(model, k)]: raise ValueError(f'{type(model).__name__} has no {unknown[0]!r} to change')
-    for k, v in changes.items(): setattr(model, k, v)
+    for k, v in changes.items():
+        if callable(getattr(model, k)): getattr(model, k)(x, v)
+        else: setattr(model, k, v)
     return model
 
 # %% ../nbs/08_trials.ipynb #c019
@@ -134,7 +136,7 @@ def train_stage(
     if same and not before: raise ValueError("the model 'same' needs a base to go on from")
     inputs = before[:-1] if same else before
     seen = Stages(inputs).encode(x) if inputs else x
-    model = change(before[-1].model, changes) if same else make_model(trial['model'], tuple(seen.shape[1:]), n_latents)
+    model = change(before[-1].model, changes, seen) if same else make_model(trial['model'], tuple(seen.shape[1:]), n_latents)
     return fit(model, seen, make_penalty(trial['penalty']), seed=trial['seed'], fresh=not same, folder=folder, progress=False, **trial['fit'])
 
 # %% ../nbs/08_trials.ipynb #c020
@@ -151,6 +153,7 @@ def train_trial(
     else:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{folder}.lock'): last = clocked(trial, x, n_latents, before, folder)
+        if continues(trial)[0]: last.seconds += before[-1].seconds
     return (before[:-1] if continues(trial)[0] else before) + [last]
 
 def clocked(trial, x, n_latents, before, folder): # as for train_stage
