@@ -10,7 +10,7 @@ __all__ = ['ERRORS', 'NETWORKS', 'LOG_VAR_RANGE', 'own_random', 'moments', 'Stan
            'PixelEncoder', 'BroadcastDecoder', 'cut', 'join', 'normed', 'check_patches', 'PatchEncoder', 'PatchDecoder',
            'check_blocks', 'block_widths', 'AdditiveDecoder', 'straight_through', 'QuantizedLatents', 'FiniteScalar',
            'QuantizedAutoEncoder', 'Rotations', 'Coupling', 'Monotone', 'Whiten', 'random_rotation', 'start_rotation',
-           'random_directions', 'start_directions', 'Turning', 'InvertibleMap', 'strain']
+           'random_directions', 'start_directions', 'Turning', 'InvertibleMap', 'strain', 'Scale', 'straighten']
 
 # %% ../nbs/02_models.ipynb #c003
 import math
@@ -594,8 +594,11 @@ class Monotone(nn.Module):
     def reset_parameters(self): nn.init.zeros_(self.log_slope)
     @torch.no_grad()
     def flatten(self, z: Tensor)->None: # (n, d); make their densities uniform, as far as 64 pieces can
-        count = torch.stack([torch.histc(c, self.size, -self.span, self.span) for c in z.T.float()], 1) + .002 * len(z)
-        self.log_slope.copy_(6 / self.gain * torch.atanh((count / count.mean(0)).log().clamp(-5.9, 5.9) / 6))
+        self.rise_by(torch.stack([torch.histc(c, self.size, -self.span, self.span) for c in z.T.float()], 1) + .002 * len(z))
+
+    @torch.no_grad()
+    def rise_by(self, amount: Tensor)->None: # (size, d), positive; slopes in proportion to it
+        self.log_slope.copy_(6 / self.gain * torch.atanh((amount / amount.mean(0)).log().clamp(-5.9, 5.9) / 6))
 
     def pieces(self, like: Tensor)->tuple[Tensor, Tensor]: # slopes (size, d), heights at the left ends (size, d)
         slope = (6 * torch.tanh(self.gain * self.log_slope.to(like) / 6)).exp()
@@ -743,3 +746,39 @@ def strain(
     ridge = lambda C: C + 1e-9 * C.diagonal().mean() * torch.eye(len(C)).to(C)
     explained = torch.linalg.solve(ridge(Cxx), Cxz) * torch.linalg.solve(ridge(Czz), Cxz.T).T
     return (1 - explained.sum() / z.shape[1]).to(dtype)
+
+# %% ../nbs/02_models.ipynb #ne8db3
+class Scale(nn.Module):
+    "A rising function of each latent; mean 0 and standard deviation 1."
+    def __init__(self, d:int): # d latents
+        super().__init__()
+        self.rise, self.even = Monotone(d), Standardize(d)
+        self.eval().requires_grad_(False)
+
+    def encode(self, z: Tensor)->Tensor: return self.even(self.rise(z)) # (n, d) standardised latents -> (n, d)
+    def decode(self, z: Tensor)->Tensor: return self.rise.inverse(self.even.inverse(z)) # back
+    def follow(self, z: Tensor, target: Tensor)->Tensor: # (n, d) both -> z at its new scale
+        "Learn the rising functions of z that are closest to the target."
+        from sklearn.isotonic import IsotonicRegression
+        knots = torch.linspace(-self.rise.span, self.rise.span, self.rise.size + 1)
+        rising = [IsotonicRegression(out_of_bounds='clip').fit(a, b).predict(knots) for a, b in zip(z.T.numpy(), target.T.numpy())]
+        step = torch.from_numpy(np.stack(rising, 1)).to(z).diff(dim=0)
+        self.rise.rise_by(step + .01 * step.mean(0) + 1e-12)
+        return self.even.learn(self.rise(z))
+
+# %% ../nbs/02_models.ipynb #n9e3f7
+@torch.no_grad()
+def straighten(
+    z: Tensor, # (n, d) standardised latents
+    x: Tensor, # (n, c) observations, or what else the latents were computed from
+    rounds:int=20
+)->Scale: # its `encode` gives the latents at their new scale
+    "Rescale each latent by the rising function that a linear function of the observations predicts best."
+    if z.ndim != 2 or len(x) != len(z): raise ValueError(f'straighten needs latents (n, d) and as many observations, got {tuple(z.shape)} and {tuple(x.shape)}')
+    z, centred = z.detach().cpu().float(), (x - x.mean(0)).flatten(1).double().cpu()
+    values, vectors = torch.linalg.eigh(centred.T @ centred)
+    few = values > 1e-10 * values[-1]
+    basis = centred @ (vectors[:, few] / values[few].sqrt()) # orthonormal columns
+    scale = Scale(z.shape[1]); now = z
+    for _ in range(rounds): now = scale.follow(z, (basis @ (basis.T @ now.double())).float())
+    return scale

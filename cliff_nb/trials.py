@@ -21,7 +21,7 @@ from torch import Tensor
 from . import datasets, losses
 from .losses import Penalty
 from .metrics import evaluate, mcc, oracle_gap
-from .models import AdditiveDecoder, AutoEncoder, BroadcastDecoder, InvertibleMap, LatentModel, QuantizedAutoEncoder, VAE, strain
+from .models import AdditiveDecoder, AutoEncoder, BroadcastDecoder, InvertibleMap, LatentModel, QuantizedAutoEncoder, VAE, straighten, strain
 from .train import Together, apply, fit, write_whole
 
 # %% ../nbs/08_trials.ipynb #c007
@@ -71,13 +71,14 @@ def make_model(
 # %% ../nbs/08_trials.ipynb #c014
 class Stages:
     "Trained stages in a row, each on the latents of the one before."
-    def __init__(self, modules): self.modules = list(modules) # list of `Disentangler`
+    def __init__(self, modules, scale=None): self.modules, self.scale = list(modules), scale # list of `Disentangler`; a `Scale` of the last latents, or None
 
     def encode(self, x)->Tensor: # observations -> (n, d)
         for m in self.modules: x = apply(m, 'encode', x)
-        return x
+        return x if self.scale is None else self.scale.encode(x)
 
     def decode(self, z: Tensor)->Tensor: # (n, d) -> like the observations
+        if self.scale is not None: z = self.scale.decode(z)
         for m in reversed(self.modules): z = apply(m, 'decode', z)
         return z
 
@@ -215,8 +216,9 @@ def run_trial(
     test = make_data(trial['test']) if trial.get('test') else data
     if trial['model'] == 'fastica': return ica_values(trial, data, test, work)
     stages = train_trial(trial, data.x, trial.get('latents') or data.factors.shape[1], work)
-    values = score(Stages(stages), test, **trial.get('scores', {}))
     z = data.x if len(stages) == 1 else Stages(stages[:-1]).encode(data.x)
+    scale = straighten(apply(stages[-1], 'encode', z), z) if trial.get('straight') else None
+    values = score(Stages(stages, scale), test, **trial.get('scores', {}))
     values |= restart_values(stages, data, z) | oracle_values(stages[-1], data, z, trial['seed'])
     if work is not None: values['seconds of stages'] = sum(m.seconds for m in stages)
     return values
