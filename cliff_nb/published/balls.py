@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'NET', 'TRAIN', 'MORE', 'MAP', 'FLAT', 'SMALL', 'CANDIDATES', 'ON_VAE', 'JOINT', 'VARIANTS', 'stage',
-           'in_vae', 'on_vae', 'flat_on_vae', 'ioss_spec', 'hfs_spec', 'trial', 'tuning', 'study']
+           'in_vae', 'on_vae', 'flat_on_vae', 'ioss_spec', 'straightened', 'hfs_spec', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/balls.ipynb #c003
 from .synthetic import FLAT_MAP, cliff_spec, pooled_spec
@@ -28,6 +28,7 @@ def in_vae(penalty): return dict(model='same', penalty=[SMALL['penalty'], penalt
 def on_vae(penalty, strain, **options): return dict(model='map', penalty=penalty, fit=MAP | dict(strain=strain) | options, base=SMALL)
 def flat_on_vae(penalty, strain): return dict(model=FLAT_MAP, penalty=penalty, fit=FLAT | dict(strain=strain), base=SMALL)
 def ioss_spec(weight): return ['IOSS', dict(lambda_ioss=weight)]
+def straightened(stages): return stages + [s | dict(straight=True) for s in stages] # every stage as it is, and with its latents straightened
 def hfs_spec(weight): return ['HFS', dict(gamma=weight)]
 
 # %% ../../nbs/studies/balls.ipynb #c009
@@ -43,11 +44,12 @@ CANDIDATES = {
     'HFS, in the VAE': [in_vae(hfs_spec(w)) for w in (.03, .1)],
     'Cliff, in the VAE': [in_vae(cliff_spec(1., 1., 3., s)) for s in (.003, .01)],
     'FastICA on the VAE': [dict(model='fastica', base=SMALL)],
-    'IOSS, map on the VAE': [on_vae(ioss_spec(1.), s) for s in (0., 10.)],
-    'HFS, map on the VAE': [on_vae(['HFS', dict(gamma=1., product='sampled')], s, batch_size=256) for s in (0., 10.)],
-    'IOSS, flat map on the VAE': [flat_on_vae(ioss_spec(1.), s) for s in (10., 30.)],
-    'Cliff pooled, flat map on the VAE': [flat_on_vae(pooled_spec(.1), s) for s in (10., 30.)],
-    'Cliff, map on the VAE': [on_vae(cliff_spec(1., 1., 3.), 10.), on_vae(cliff_spec(0., 1., 10., pooled=True), 10.)],
+    'IOSS, map on the VAE': straightened([on_vae(ioss_spec(1.), s) for s in (0., 10.)]),
+    'HFS, map on the VAE': straightened([on_vae(['HFS', dict(gamma=1., product='sampled')], s, batch_size=256) for s in (0., 10.)]),
+    'IOSS, flat map on the VAE': straightened([flat_on_vae(ioss_spec(1.), s) for s in (10., 30.)]),
+    'Cliff pooled, flat map on the VAE': straightened([flat_on_vae(pooled_spec(.1), s) for s in (10., 30.)]),
+    'Cliff pooled with IOSS, flat map on the VAE': straightened([flat_on_vae([pooled_spec(.1), ioss_spec(w)], 10.) for w in (1., 3.)]),
+    'Cliff, map on the VAE': straightened([on_vae(cliff_spec(1., 1., 3.), 10.), on_vae(cliff_spec(0., 1., 10., pooled=True), 10.)]),
 }
 ON_VAE = ['VAE, small beta', *(m for m in CANDIDATES if m.endswith('on the VAE'))]
 JOINT = ['IOSS, autoencoder', 'Cliff, autoencoder']
