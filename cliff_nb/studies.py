@@ -6,7 +6,8 @@
 __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'BESIDE', 'device_name', 'provenance', 'config_of', 'key_of', 'rows_of', 'read_rows',
            'store_rows', 'row_keys', 'keys_in', 'hushed', 'OneAtATime', 'open_study', 'trials_of', 'revive', 'enqueue',
            'dropped', 'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left',
-           'run_study', 'rounds', 'summary', 'versus', 'score_table', 'show', 'freshness', 'best_candidates']
+           'run_study', 'rounds', 'summary', 'versus', 'restart_scores', 'score_table', 'show', 'freshness',
+           'best_candidates']
 
 # %% ../nbs/09_studies.ipynb #c003
 import json
@@ -290,6 +291,23 @@ def versus(
         d = paired_difference(both[method], both[rival])
         out.append(dict(rival=rival, n=len(both), difference=d.mean, low=d.low, high=d.high))
     return pd.DataFrame(out).sort_values('difference', ignore_index=True)
+
+# %% ../nbs/09_studies.ipynb #n13fd4
+def restart_scores(
+    rows: pd.DataFrame, # of a study; runs with one restart are left out
+    by=(), # further columns of the rows to keep
+    metric:str='mcc.pearson',
+    scale:float=100.
+)->pd.DataFrame: # a line a run: `by`, its names, all restarts (mean), chosen by the loss, best in hindsight, Spearman (lower loss, higher score)
+    "What the loss chose among the restarts of every run, before latents are straightened."
+    names = rows.metric.str.extract(r'^restart (?P<restart>\d+) (?P<what>.+)$')
+    long, run = rows.assign(**names).dropna(subset='restart'), [*by, *NAMES]
+    wide = long.pivot_table(index=[*run, 'restart'], columns='what', values='value').reindex(columns=['loss', metric]).dropna()
+    def judged(part):
+        score = scale * part[metric]
+        return pd.Series({'all restarts': score.mean(), 'chosen by the loss': score[part.loss.idxmin()], 'best in hindsight': score.max(), 'Spearman': (-part.loss).corr(score, method='spearman')})
+    lines = [dict(zip(run, key)) | judged(part).to_dict() for key, part in wide.groupby(run)]
+    return pd.DataFrame(lines, columns=[*run, 'all restarts', 'chosen by the loss', 'best in hindsight', 'Spearman'])
 
 # %% ../nbs/09_studies.ipynb #c043
 BESIDE = {'Spearman': 'mcc.spearman', 'cells right': 'quantized_accuracy', 'rec. error': 'reconstruction'} # column: metric
