@@ -7,8 +7,7 @@ __all__ = ['SEEDS', 'TUNING', 'MILD', 'STRENGTHS', 'MIXINGS', 'MAPS', 'GOING_ON'
            'CANDIDATES', 'METHODS', 'FEW', 'QUICK', 'grid_spec', 'stage', 'trial', 'tuning', 'settings', 'study']
 
 # %% ../../nbs/studies/axes.ipynb #c003
-from .balls import straightened
-from .synthetic import FLAT, FLAT_MAP, MAP, AE, cliff_spec, pooled_spec
+from .synthetic import FLAT, FLAT_MAP, MAP, AE, cliff_spec, pooled_spec, straightened
 from ..studies import Study, best_candidates, results_folder
 
 # %% ../../nbs/studies/axes.ipynb #c006

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'NET', 'TRAIN', 'MORE', 'MAP', 'FLAT', 'SMALL', 'CANDIDATES', 'ON_VAE', 'JOINT', 'VARIANTS', 'stage',
-           'in_vae', 'on_vae', 'flat_on_vae', 'ioss_spec', 'straightened', 'hfs_spec', 'trial', 'tuning', 'study']
+           'in_vae', 'on_vae', 'flat_on_vae', 'ioss_spec', 'hfs_spec', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/balls.ipynb #c003
-from .synthetic import FLAT_MAP, cliff_spec, pooled_spec
+from .synthetic import FLAT_MAP, cliff_spec, pooled_spec, straightened
 from ..studies import Study, best_candidates, results_folder
 
 # %% ../../nbs/studies/balls.ipynb #c008
@@ -28,7 +28,6 @@ def in_vae(penalty): return dict(model='same', penalty=[SMALL['penalty'], penalt
 def on_vae(penalty, strain, **options): return dict(model='map', penalty=penalty, fit=MAP | dict(strain=strain) | options, base=SMALL)
 def flat_on_vae(penalty, strain): return dict(model=FLAT_MAP, penalty=penalty, fit=FLAT | dict(strain=strain), base=SMALL)
 def ioss_spec(weight): return ['IOSS', dict(lambda_ioss=weight)]
-def straightened(stages): return stages + [s | dict(straight=True) for s in stages] # every stage as it is, and with its latents straightened
 def hfs_spec(weight): return ['HFS', dict(gamma=weight)]
 
 # %% ../../nbs/studies/balls.ipynb #c009

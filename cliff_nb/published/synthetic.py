@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'DATA', 'TUNING', 'SUPPORTS', 'AE', 'MAP', 'FLAT', 'IOSS_AE', 'CLIFF_AE', 'IOSS_MAP', 'CLIFF_MAP',
-           'IOSS_FLAT', 'CLIFF_FLAT', 'BOTH_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff_spec', 'pooled_spec', 'trial',
-           'tuning', 'study']
+           'IOSS_FLAT', 'CLIFF_FLAT', 'BOTH_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff_spec', 'pooled_spec',
+           'straightened', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/synthetic.ipynb #c003
 from ..studies import Study, best_candidates, results_folder
@@ -21,6 +21,7 @@ FLAT = dict(steps=200, lr=3e-3, batch_size=2000, restarts=2, starts=300)
 
 def cliff_spec(uni, biv, kl, scale=1., **options): return ['CliffLoss', dict(lambda_uni=scale * uni, lambda_biv=scale * biv, lambda_kl=scale * kl, **options)]
 def pooled_spec(sigma): return cliff_spec(0., 3., 0., pooled=True, sigma=sigma, grid=[-2.8, 2.8, 100], n_cond=20)
+def straightened(stages): return stages + [s | dict(straight=True) for s in stages] # every stage as it is, and with its latents straightened
 IOSS_AE = [dict(weight=.03), dict(weight=.1, strain=.3), dict(weight=.1, strain=1.)]
 CLIFF_AE = [((1., 1., 3.), dict(weight=.01)), ((1., 3., 3.), dict(weight=.03, strain=1.)), ((1., 1., 3.), dict(weight=.03, strain=1.))]
 IOSS_MAP = [(0., 0.), (0., 3.), (0., 10.)] # robust, strain
