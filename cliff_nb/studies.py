@@ -17,7 +17,7 @@ import subprocess
 import time
 import warnings
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
@@ -104,10 +104,15 @@ def hushed():
     finally: log.setLevel(level)
 
 class OneAtATime(optuna.storages.RDBStorage):
-    "Optuna's storage, but trials of an SQLite file change their state one at a time."
+    "Optuna's storage, but trials of an SQLite file change their state one at a time, and a trial says that it had a heartbeat."
     def set_trial_state_values(self, trial_id, state, values=None)->bool: # as in Optuna; False if somebody else has the trial
         file = self.engine.url.database if self.engine.url.drivername.startswith('sqlite') else None
         with FileLock(f'{file}.lock') if file else nullcontext(): return super().set_trial_state_values(trial_id, state, values)
+
+    def record_heartbeat(self, trial_id)->None:
+        "As in Optuna, which never calls a trial stale that has none."
+        super().record_heartbeat(trial_id)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError): self.set_trial_user_attr(trial_id, 'alive', True)
 
 @cache
 def open_study(
@@ -135,8 +140,8 @@ def revive(study: optuna.Study, heartbeat:int)->None: # as in `open_study`
     with hushed():
         optuna.storages.fail_stale_trials(study)
         for t in trials_of(study, TrialState.RUNNING): # drawn by a worker that died before its first heartbeat
-            if 'begun' not in t.user_attrs and t.datetime_start < late:
-                study.tell(t.number, state=TrialState.FAIL)
+            if 'alive' not in t.user_attrs and t.datetime_start < late:
+                study.tell(t.number, state=TrialState.FAIL, skip_if_finished=True)
                 study.enqueue_trial({}, user_attrs=dict(t.user_attrs))
 
 # %% ../nbs/09_studies.ipynb #c020
@@ -163,7 +168,7 @@ def objective(study: optuna.Study, run, work, keys): # -> a function for `optimi
     "What a worker does with a trial."
     def compute(trial):
         if dropped(study, trial, keys): raise optuna.TrialPruned
-        trial.set_user_attr('begun', True); start = time.perf_counter()
+        start = time.perf_counter()
         try: values = run(trial.user_attrs['trial'], work)
         except FloatingPointError: values = {'failed': 1.}
         except Exception as e: trial.set_user_attr('error', f'{type(e).__name__}: {e}'); raise
