@@ -44,9 +44,11 @@ def queued_cliff(scale): return cliff_spec(1., 1., 3., scale, queue=896, n_pairs
 CANDIDATES = {
     'VAE, opened in stages': [go_on()],
     'Cliff, in the VAE': [go_on(queued_cliff(s)) for s in (.002, .006)],
-    'Cliff, a latent closed': [closed(go_on(queued_cliff(s))) for s in (.002, .006)],
     'HFS, in the VAE': [go_on(hfs_spec(w)) for w in (.01, .003)],
     'IOSS, in the VAE': [go_on(ioss_spec(w)) for w in (.01, .03)],
+    'VAE, a latent closed': [closed(go_on())],
+    'Cliff, a latent closed': [closed(go_on(queued_cliff(s))) for s in (.002, .006)],
+    'HFS, a latent closed': [closed(go_on(hfs_spec(w))) for w in (.01, .003)],
     'beta-VAE': [stage('vae', ['BetaVAE', dict(beta=b)]) for b in (.02, .005)],
     'FactorVAE': [stage('vae', ['FactorVAE', dict(beta=.001, gamma=g)]) for g in (.01, .04)],
     'Cliff, autoencoder': [stage('autoencoder', queued_cliff(s)) for s in (.003, .01)],
@@ -64,7 +66,7 @@ def trial(method:str, k:int, pairs:str, seed:int, predictor='gbt', name=None)->d
 
 def tuning(folder=None)->Study:
     "Every candidate of the methods that have several, on the tuning data."
-    trials = [trial(m, k, 'none', 100, 'forest', f'{m} #{k}') for m, c in CANDIDATES.items() for k in range(len(c)) if len(c) > 1 or 'stages' in m]
+    trials = [trial(m, k, 'none', 100, 'forest', f'{m} #{k}') for m, c in CANDIDATES.items() for k in range(len(c)) if len(c) > 1 or m.startswith('VAE')]
     return Study('shapes3d_tuning', trials, folder or results_folder())
 
 def study(folder=None)->Study:
