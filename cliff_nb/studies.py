@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'BESIDE', 'device_name', 'provenance', 'config_of', 'key_of', 'rows_of', 'read_rows',
            'store_rows', 'row_keys', 'keys_in', 'hushed', 'OneAtATime', 'open_study', 'trials_of', 'revive', 'enqueue',
-           'dropped', 'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'left',
-           'run_study', 'rounds', 'summary', 'versus', 'restart_scores', 'score_table', 'show', 'freshness',
+           'dropped', 'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'restore',
+           'left', 'run_study', 'rounds', 'summary', 'versus', 'restart_scores', 'score_table', 'show', 'freshness',
            'best_candidates']
 
 # %% ../nbs/09_studies.ipynb #c003
@@ -232,6 +232,12 @@ def complain(study: Study, queue: optuna.Study)->None:
     errors = {t.user_attrs['key']: t.user_attrs.get('error', 'its worker died') for t in trials_of(queue, TrialState.FAIL) if t.user_attrs.get('key') in keys}
     if errors: raise RuntimeError(f'{len(errors)} of {len(study.trials)} trials of {study.name} failed, the others are kept; the last error: {list(errors.values())[-1]}')
 
+def restore(study: Study, queue: optuna.Study, heartbeat:int)->None: # as in `open_study`
+    "Queue again what dead workers had, and what somebody with another list of trials dropped."
+    revive(queue, heartbeat)
+    last = {t.user_attrs.get('key'): t.state for t in trials_of(queue, *TrialState)}
+    enqueue(queue, [t for t in study.trials if last.get(key_of(t)) == TrialState.PRUNED], keys_in(read_rows(study.file)))
+
 def left(study: Study, queue: optuna.Study)->tuple[int, int]: # how many trials wait, how many are running anywhere
     "What there is still to do."
     count = lambda state: sum(t.user_attrs.get('key') in study.keys for t in trials_of(queue, state))
@@ -259,7 +265,7 @@ def run_study(
                 collect(study, queue)
                 bar.n = total - sum(left(study, queue)); bar.refresh()
             if not todo[0]: time.sleep(heartbeat / 2)
-            revive(queue, heartbeat)
+            restore(study, queue, heartbeat)
     collect(study, queue); complain(study, queue)
     return study.rows()
 
