@@ -114,6 +114,7 @@ class OneAtATime(optuna.storages.RDBStorage):
         super().record_heartbeat(trial_id)
         with suppress(optuna.exceptions.UpdateFinishedTrialError): self.set_trial_user_attr(trial_id, 'alive', True)
 
+# %% ../nbs/09_studies.ipynb #nd6a3f
 @cache
 def open_study(
     url:str, name:str, # address of the storage, for SQLAlchemy; name of the study
