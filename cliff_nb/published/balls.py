@@ -71,5 +71,5 @@ def study(folder=None)->Study:
     best = best_candidates(tuning(folder).rows())
     def methods(kind, i): return list(CANDIDATES) if kind == 'mild' and i < 3 else ON_VAE + JOINT * (kind == 'scm')
     kinds = ['mild', *VARIANTS]
-    runs = [(kind, i, m) for i in range(6) for kind in kinds if i < MANY.get(kind, 2) for m in methods(kind, i)]
+    runs = [(kind, i, m) for i in range(max(MANY.values())) for kind in kinds if i < MANY.get(kind, 2) for m in methods(kind, i)]
     return Study('balls', [trial(m, best.get(m, 0), kind, seed) for kind, seed, m in runs], folder or results_folder())

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['BESIDE', 'PAPER', 'NET', 'TRAIN', 'FIRST', 'REST', 'MORE', 'CANDIDATES', 'stage', 'moving', 'staged', 'go_on',
-           'queued_cliff', 'shapes', 'trial', 'tuning', 'study']
+           'queued_cliff', 'shapes', 'trial', 'tuning', 'study', 'boards']
 
 # %% ../../nbs/studies/shapes3d.ipynb #c003
 from .balls import hfs_spec, ioss_spec
 from .synthetic import cliff_spec
-from ..studies import Study, best_candidates, results_folder
+from ..studies import Study, best_candidates, results_folder, score_table
 
 # %% ../../nbs/studies/shapes3d.ipynb #c008
 BESIDE = {'completeness': 'dci.completeness', 'informativeness': 'dci.informativeness', 'MCC': 'mcc.pearson', 'rec. error': 'reconstruction'}
@@ -66,3 +66,7 @@ def study(folder=None)->Study:
     best = best_candidates(tuning(folder).rows(), 'dci.disentanglement')
     runs = [(pairs, seed, m) for seed in range(3) for pairs in ('none', 'single') for m in CANDIDATES]
     return Study('shapes3d', [trial(m, best.get(m, 0), pairs, seed) for pairs, seed, m in runs], folder or results_folder())
+
+def boards(rows)->dict: # of the study -> how training factors are correlated: a line a method
+    "DCI disentanglement, and what belongs beside it."
+    return {kind: score_table(part, PAPER if kind == 'none' else {}, 'dci.disentanglement', 'DCI-D', BESIDE) for kind, part in rows.groupby(rows.data.str.split().str[0])}
