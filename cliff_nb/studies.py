@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from filelock import FileLock
 from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tqdm import tqdm
 from . import losses
@@ -237,7 +237,7 @@ def restore(study: Study, queue: optuna.Study, heartbeat:int)->None: # as in `op
     "Queue again what dead workers had, and what somebody with another list of trials dropped."
     revive(queue, heartbeat)
     last = {t.user_attrs.get('key'): t.state for t in trials_of(queue, *TrialState)}
-    enqueue(queue, [t for t in study.trials if last.get(key_of(t)) == TrialState.PRUNED], keys_in(read_rows(study.file)))
+    if lost := [t for t in study.trials if last.get(key_of(t)) == TrialState.PRUNED]: enqueue(queue, lost, keys_in(read_rows(study.file)))
 
 def left(study: Study, queue: optuna.Study)->tuple[int, int]: # how many trials wait, how many are running anywhere
     "What there is still to do."
@@ -271,9 +271,9 @@ def run_study(
     return study.rows()
 
 def rounds(n:int, workers:int, args): # -> an iterator; args: of `work_once`
-    "Draw `n` times; a worker that is killed ends the round, and the next one goes on."
+    "Draw `n` times; a worker that is killed ends the round, and the next one goes on; what cannot be sent to workers is an error."
     try: yield from Parallel(n_jobs=workers, return_as='generator_unordered')(delayed(work_once)(*args) for _ in range(n))
-    except BrokenProcessPool: yield
+    except TerminatedWorkerError: yield
 
 # %% ../nbs/09_studies.ipynb #c040
 def summary(
