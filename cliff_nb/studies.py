@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'BESIDE', 'device_name', 'provenance', 'config_of', 'key_of', 'rows_of', 'read_rows',
-           'store_rows', 'row_keys', 'keys_in', 'hushed', 'OneAtATime', 'open_study', 'trials_of', 'revive', 'enqueue',
-           'dropped', 'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain', 'restore',
-           'left', 'run_study', 'rounds', 'summary', 'versus', 'restart_scores', 'score_table', 'show', 'freshness',
-           'best_candidates']
+           'store_rows', 'row_keys', 'keys_in', 'hushed', 'alone', 'OneAtATime', 'open_study', 'trials_of', 'revive',
+           'enqueue', 'dropped', 'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain',
+           'restore', 'left', 'run_study', 'rounds', 'summary', 'versus', 'restart_scores', 'score_table', 'show',
+           'freshness', 'best_candidates']
 
 # %% ../nbs/09_studies.ipynb #c003
 import json
@@ -28,6 +28,7 @@ import torch
 from filelock import FileLock
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tqdm import tqdm
 from . import losses
@@ -103,11 +104,15 @@ def hushed():
             yield
     finally: log.setLevel(level)
 
+def alone(url):
+    "While it holds, nobody else changes the SQLite file at this address; other databases see to that themselves."
+    url = make_url(url)
+    return FileLock(f'{url.database}.lock') if url.drivername.startswith('sqlite') and url.database else nullcontext()
+
 class OneAtATime(optuna.storages.RDBStorage):
     "Optuna's storage, but trials of an SQLite file change their state one at a time, and a trial says that it had a heartbeat."
     def set_trial_state_values(self, trial_id, state, values=None)->bool: # as in Optuna; False if somebody else has the trial
-        file = self.engine.url.database if self.engine.url.drivername.startswith('sqlite') else None
-        with FileLock(f'{file}.lock') if file else nullcontext(): return super().set_trial_state_values(trial_id, state, values)
+        with alone(self.engine.url): return super().set_trial_state_values(trial_id, state, values)
 
     def record_heartbeat(self, trial_id)->None:
         "As in Optuna, which never calls a trial stale that has none."
@@ -126,8 +131,9 @@ def open_study(
     with hushed():
         again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=5)
         make = lambda: OneAtATime(url, wait, heartbeat_interval=heartbeat, grace_period=4 * heartbeat, heartbeat_stale_trial_callback=again)
-        try: storage = make()
-        except (IntegrityError, ProgrammingError): time.sleep(1); storage = make() # somebody else made the tables at the same moment
+        with alone(url):
+            try: storage = make()
+            except (IntegrityError, ProgrammingError): time.sleep(1); storage = make() # somebody else made the tables on the server at the same moment
         return optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
 
 # %% ../nbs/09_studies.ipynb #c018
