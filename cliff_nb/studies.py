@@ -301,14 +301,15 @@ def versus(
     metric:str='mcc.pearson',
     scale:float=100.
 )->pd.DataFrame: # rival, n, difference, low, high
-    "Differences to the other methods on the same data and seeds, with a 95 % interval."
+    "Differences to the other methods on the same data and seeds, with a 95 % interval; a rival that shares none is left out."
     wide = rows[rows.metric == metric].pivot(index=['data', 'seed'], columns='method', values='value') * scale
     out = []
     for rival in wide.columns.drop(method):
         both = wide[[method, rival]].dropna()
+        if both.empty: continue
         d = paired_difference(both[method], both[rival])
         out.append(dict(rival=rival, n=len(both), difference=d.mean, low=d.low, high=d.high))
-    return pd.DataFrame(out).sort_values('difference', ignore_index=True)
+    return pd.DataFrame(out, columns=['rival', 'n', 'difference', 'low', 'high']).sort_values('difference', ignore_index=True)
 
 # %% ../nbs/09_studies.ipynb #n13fd4
 def restart_scores(
