@@ -42,7 +42,7 @@ def queued_cliff(scale, weights=(1., 1., 3.), queue=896, **options):
 WIDE, NARROWING = dict(sigma=.2), dict(sigma=dict(wide=.3, narrow=.1, steps=5000), max_age=31)
 CLIFF = [(.002, {}), (.006, {}), (.002, WIDE), (.006, WIDE), (.02, WIDE), (.02, dict(sigma=.3))] + [
     (.02, WIDE | dict(queue=3968)), (.006, (0., 3., 0.), WIDE | dict(pooled=True)), (.006, (1., 3., 0.), WIDE), (.006, (1., 1., 10.), WIDE),
-    (.006, NARROWING | dict(queue=3968)), (.004, (1., 3., 3.), NARROWING | dict(queue=3968, sigma_kl=.4))] + [
+    (.006, NARROWING | dict(queue=3968)), (.004, (1., 3., 3.), NARROWING | dict(queue=3968, sigma_kl=.4)),
     (.001, (0., 3., 0.), WIDE | dict(pooled=True))]
 CANDIDATES = {
     'VAE, opened in stages': [go_on()],
