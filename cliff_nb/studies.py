@@ -7,7 +7,7 @@ __all__ = ['COLUMNS', 'NAMES', 'ALIVE', 'BESIDE', 'device_name', 'provenance', '
            'store_rows', 'row_keys', 'keys_in', 'hushed', 'alone', 'OneAtATime', 'open_study', 'trials_of', 'revive',
            'enqueue', 'dropped', 'made_now', 'objective', 'work_once', 'results_folder', 'Study', 'collect', 'complain',
            'restore', 'left', 'run_study', 'rounds', 'summary', 'versus', 'restart_scores', 'score_table', 'show',
-           'freshness', 'best_candidates']
+           'freshness', 'best_candidates', 'candidate_scores']
 
 # %% ../nbs/09_studies.ipynb #c003
 import json
@@ -369,3 +369,14 @@ def best_candidates(
     split = means.index.str.extract(r'^(.*) #(\d+)$')
     frame = pd.DataFrame(dict(name=split[0].to_numpy(), k=split[1].astype(int).to_numpy(), value=means.to_numpy()))
     return frame.sort_values(['value', 'k'], ascending=[False, True]).drop_duplicates('name').set_index('name').k.to_dict()
+
+# %% ../nbs/09_studies.ipynb #ne19c0
+def candidate_scores(
+    rows: pd.DataFrame, # of a tuning study, as above
+    candidates:dict, # name: list of candidates, in any form
+    metric:str='mcc.pearson' # that chooses
+)->pd.DataFrame: # columns method, k, candidate, used, and a mean for every metric
+    "A line for every candidate that was tried; those that `best_candidates` chooses have a star."
+    means, best = rows.pivot_table(index='method', columns='metric', values='value'), best_candidates(rows, metric)
+    tried = [(m, k, c) for m, cs in candidates.items() for k, c in enumerate(cs) if f'{m} #{k}' in means.index]
+    return pd.DataFrame([dict(method=m, k=k, candidate=c, used='*' * (best[m] == k), **means.loc[f'{m} #{k}']) for m, k, c in tried])
