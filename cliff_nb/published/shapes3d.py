@@ -46,7 +46,8 @@ CLIFF = [(.002, {}), (.006, {}), (.002, WIDE), (.006, WIDE), (.02, WIDE), (.02, 
     (.001, (0., 3., 0.), WIDE | dict(pooled=True))]
 CANDIDATES = {
     'VAE, opened in stages': [go_on()],
-    'Cliff, in the VAE': [go_on(queued_cliff(*c, **o)) for *c, o in CLIFF] + [go_on(queued_cliff(.02, queue=3584, sigma=s), fit=LARGE) for s in (.1, .2)],
+    'Cliff, in the VAE': [go_on(queued_cliff(*c, **o)) for *c, o in CLIFF] + [go_on(queued_cliff(.02, queue=3584, sigma=s), fit=LARGE) for s in (.1, .2)] + [
+        go_on(queued_cliff(.02, w, sigma=.2)) for w in ((0., 1., 0.), (0., 1., 1.), (.3, 3., 1.))],
     'HFS, in the VAE': [go_on(hfs_spec(w)) for w in (.01, .003, .001)],
     'Cliff and HFS, in the VAE': [go_on(queued_cliff(.006, sigma=.2), hfs_spec(.001))],
     'IOSS, in the VAE': [go_on(ioss_spec(w)) for w in (.01, .03)],
