@@ -57,7 +57,7 @@ CANDIDATES = {
     'IOSS, in the VAE': [go_on(ioss_spec(w)) for w in (.01, .03)],
     'beta-VAE': [stage('vae', ['BetaVAE', dict(beta=b)]) for b in (.02, .005)],
     'FactorVAE': [stage('vae', ['FactorVAE', dict(beta=.001, gamma=g)]) for g in (.01, .04)],
-    'Cliff, autoencoder': [stage('autoencoder', queued_cliff(s, **o)) for s, o in [(.003, {}), (.01, {}), (.01, WIDE), (.003, WIDE), (.001, {})]],
+    'Cliff, autoencoder': [stage('autoencoder', queued_cliff(*c, **o)) for *c, o in [(.003, {}), (.01, {}), (.01, WIDE), (.003, WIDE), (.001, {}), (.01, (0., 1., 3.), WIDE)]],
     'HFS, autoencoder': [stage('autoencoder', hfs_spec(w)) for w in (.03, .1, .01, .003, .001)],
     'Autoencoder': [stage('autoencoder')],
 }
