@@ -47,7 +47,7 @@ CLIFF = [(.002, {}), (.006, {}), (.002, WIDE), (.006, WIDE), (.02, WIDE), (.02, 
     (.001, (0., 3., 0.), WIDE | dict(pooled=True))]
 WITHOUT_UNI = (0., 1., 1.)
 OTHER_WEIGHTS = [(.02, (0., 1., 0.), WIDE), (.02, WITHOUT_UNI, WIDE), (.02, (.3, 3., 1.), WIDE), (.006, WITHOUT_UNI, WIDE), (.02, (0., 1., 3.), WIDE),
-    (.02, WITHOUT_UNI, dict(sigma=.3)), (.05, WITHOUT_UNI, WIDE)]
+    (.02, WITHOUT_UNI, dict(sigma=.3)), (.05, WITHOUT_UNI, WIDE)] + [(.02, (0., 1., 3.), o | dict(sigma_kl=s)) for o, s in ((WIDE, .4), (WIDE, .7), ({}, .4), (NARROWING | dict(queue=3968), .4))]
 CANDIDATES = {
     'VAE, opened in stages': [go_on()],
     'Cliff, in the VAE': [go_on(queued_cliff(*c, **o)) for *c, o in CLIFF] + [go_on(queued_cliff(.02, queue=3584, sigma=s), fit=LARGE) for s in (.1, .2)] + [
