@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'DATA', 'TUNING', 'SUPPORTS', 'AE', 'MAP', 'FLAT', 'IOSS_AE', 'CLIFF_AE', 'IOSS_MAP', 'CLIFF_MAP',
-           'IOSS_FLAT', 'CLIFF_FLAT', 'BOTH_FLAT', 'FLAT_MAP', 'CANDIDATES', 'cliff_spec', 'pooled_spec',
+           'IOSS_FLAT', 'CLIFF_FLAT', 'BOTH_FLAT', 'FLAT_MAP', 'HFS', 'CANDIDATES', 'cliff_spec', 'pooled_spec',
            'straightened', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/synthetic.ipynb #c003
@@ -30,7 +30,7 @@ IOSS_FLAT, CLIFF_FLAT = [3., 10., 30.], [(.07, 10.), (.07, 3.), (.1, 10.)] # str
 BOTH_FLAT = [.3, 1., 3.] # weight of IOSS beside Cliff pooled
 
 # %% ../../nbs/studies/synthetic.ipynb #c011
-FLAT_MAP = ['map', dict(flat=True)]
+FLAT_MAP, HFS = ['map', dict(flat=True)], ['HFS', dict(gamma=1., product='sampled')]
 CANDIDATES = { # model, penalty, options of `fit`
     'Autoencoder': [('autoencoder', None, AE)],
     'IOSS, autoencoder': [('autoencoder', ['IOSS', {}], AE | o) for o in IOSS_AE],
@@ -40,7 +40,10 @@ CANDIDATES = { # model, penalty, options of `fit`
     'IOSS, flat map': [(FLAT_MAP, ['IOSS', {}], FLAT | dict(strain=s)) for s in IOSS_FLAT],
     'Cliff pooled, flat map': [(FLAT_MAP, pooled_spec(sigma), FLAT | dict(strain=s)) for sigma, s in CLIFF_FLAT],
     'Cliff pooled with IOSS, flat map': [(FLAT_MAP, [pooled_spec(.1), ['IOSS', dict(lambda_ioss=w)]], FLAT | dict(strain=10.)) for w in BOTH_FLAT],
-    'FastICA': [('fastica', None, {})]}
+    'FastICA': [('fastica', None, {})],
+    'HFS, autoencoder': [('autoencoder', HFS, AE | o) for o in IOSS_AE],
+    'HFS, map': [('map', HFS, MAP | dict(strain=s)) for s in (3., 10., 30.)],
+    'beta-VAE': [('vae', ['BetaVAE', dict(beta=b)], AE) for b in (.003, .01, .03)]}
 
 def trial(support:str, data_seed:int, seed:int, method:str, k:int, name=None)->dict:
     "The k-th candidate of a method on one data set with one training seed."
