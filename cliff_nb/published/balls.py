@@ -7,7 +7,7 @@ __all__ = ['PAPER', 'NET', 'TRAIN', 'MORE', 'MAP', 'FLAT', 'SMALL', 'CANDIDATES'
            'in_vae', 'on_vae', 'flat_on_vae', 'ioss_spec', 'hfs_spec', 'trial', 'tuning', 'study']
 
 # %% ../../nbs/studies/balls.ipynb #c003
-from .synthetic import FLAT_MAP, cliff_spec, pooled_spec, straightened
+from .synthetic import HFS, FLAT_MAP, cliff_spec, pooled_spec, straightened
 from ..studies import Study, best_candidates, results_folder
 
 # %% ../../nbs/studies/balls.ipynb #c008
@@ -44,7 +44,7 @@ CANDIDATES = {
     'Cliff, in the VAE': [in_vae(cliff_spec(1., 1., 3., s)) for s in (.003, .01)],
     'FastICA on the VAE': [dict(model='fastica', base=SMALL)],
     'IOSS, map on the VAE': straightened([on_vae(ioss_spec(1.), s) for s in (0., 10.)]),
-    'HFS, map on the VAE': straightened([on_vae(['HFS', dict(gamma=1., product='sampled')], s, batch_size=256) for s in (0., 10.)]),
+    'HFS, map on the VAE': straightened([on_vae(HFS, s, batch_size=256) for s in (0., 10.)]),
     'IOSS, flat map on the VAE': straightened([flat_on_vae(ioss_spec(1.), s) for s in (10., 30.)]),
     'Cliff pooled, flat map on the VAE': straightened([flat_on_vae(pooled_spec(.1), s) for s in (10., 30.)]),
     'Cliff pooled with IOSS, flat map on the VAE': straightened([flat_on_vae([pooled_spec(.1), ioss_spec(w)], 10.) for w in (1., 3.)]),
