@@ -74,7 +74,8 @@ def rows_of(study:str, trial:dict, values:dict, made:dict)->pd.DataFrame: # made
 def read_rows(path)->pd.DataFrame: # of a CSV file, which may be missing
     "The stored rows of a study."
     if not Path(path).exists(): return pd.DataFrame(columns=COLUMNS)
-    rows = pd.read_csv(path, keep_default_na=False, na_values={'value': ['', 'nan']}) # a method may be called 'None'
+    texts = dict.fromkeys([c for c in COLUMNS if c not in ('seed', 'value', 'seconds')], str) # a commit may be all digits
+    rows = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={'value': ['', 'nan']}) # a method may be called 'None'
     if list(rows.columns) != COLUMNS: raise ValueError(f'{Path(path).name} is not the table of a study: its columns are {list(rows.columns)}')
     return rows
 
