@@ -298,6 +298,10 @@ class Opening(AutoEncoder):
         self.active = self.at_first
         return super().reset(x, seed, restart)
 
+    def encode(self, x: Tensor)->Tensor: # observations -> (n, d)
+        "Standardised latents of observations, 0 where they are closed."
+        return self.standardize(self.encoded(x) * self.open) * self.open
+
     @torch.no_grad()
     def close(self, useless: Tensor)->None: # (d,) which latents
         self.open &= ~useless

@@ -21,7 +21,7 @@ from torch import Tensor
 from . import datasets, losses
 from .losses import Penalty
 from .metrics import evaluate, mcc, oracle_gap
-from .models import AdditiveDecoder, AutoEncoder, BroadcastDecoder, InvertibleMap, LatentModel, QuantizedAutoEncoder, VAE, straighten, strain
+from .models import AdditiveDecoder, AutoEncoder, BroadcastDecoder, InvertibleMap, LatentModel, Opening, QuantizedAutoEncoder, VAE, straighten, strain
 from .train import Together, apply, fit, write_whole
 
 # %% ../nbs/08_trials.ipynb #c007
@@ -55,7 +55,7 @@ def additive(shape, n_latents:int, blocks=None, norm:bool=False, network:str='co
     decoder = AdditiveDecoder(n_latents, shape, blocks, make, norm)
     return AutoEncoder(shape, n_latents, decoder=decoder, norm=norm, network=network, **options)
 
-MODELS = dict(autoencoder=AutoEncoder, vae=VAE, additive=additive, quantized=QuantizedAutoEncoder, map=InvertibleMap, flat=partial(InvertibleMap, flat=True))
+MODELS = dict(autoencoder=AutoEncoder, opening=Opening, vae=VAE, additive=additive, quantized=QuantizedAutoEncoder, map=InvertibleMap, flat=partial(InvertibleMap, flat=True))
 
 def make_model(
     spec, # a name, or [name, options]
