@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BESIDE', 'PAPER', 'NET', 'TRAIN', 'FIRST', 'REST', 'MORE', 'LARGE', 'WIDE', 'NARROWING', 'NO_UNI', 'CLIFF',
            'CANDIDATES', 'CLOSEST', 'stage', 'moving', 'staged', 'go_on', 'queued_cliff', 'cliff_on', 'relaxed',
-           'shapes', 'trial', 'tuning', 'study', 'boards']
+           'opened', 'shapes', 'trial', 'tuning', 'study', 'boards']
 
 # %% ../../nbs/studies/shapes3d.ipynb #c003
 from .balls import hfs_spec, ioss_spec
@@ -48,6 +48,14 @@ def relaxed(strong, weak): # specifications of a penalty
     "A penalty whose weights fall for the last third of the steps."
     return go_on(weak, fit=MORE | dict(steps=2000), base=go_on(strong, fit=MORE | dict(steps=4000)))
 
+def opened(strong, weak): # specifications of a penalty, or None
+    "A plain autoencoder whose latents open in three stages: two, three, all; then the penalty is weaker."
+    short = FIRST | dict(steps=1500)
+    two = dict(model=['opening', NET | dict(active=2)], penalty=strong, fit=short)
+    three = dict(model=['same', dict(active=3)], penalty=strong, fit=short, base=two)
+    ten = dict(model=['same', dict(active=None)], penalty=strong, fit=REST, base=three)
+    return dict(model='same', penalty=weak, fit=MORE, base=ten)
+
 WIDE, NARROWING = dict(sigma=.2), dict(sigma=dict(wide=.3, narrow=.1, steps=5000), max_age=31, queue=3968)
 NO_UNI = dict(weights=(0, 1, 3))
 CLIFF = [cliff_on(.002), cliff_on(.006), cliff_on(.002, **WIDE), cliff_on(.006, **WIDE), cliff_on(.02, **WIDE), cliff_on(.02, sigma=.3), cliff_on(.02, queue=3968, **WIDE)]
@@ -69,6 +77,9 @@ CANDIDATES = {
     'beta-VAE': [stage('vae', ['BetaVAE', dict(beta=b)]) for b in (.02, .005)],
     'FactorVAE': [stage('vae', ['FactorVAE', dict(beta=.001, gamma=g)]) for g in (.01, .04)],
     'Cliff, autoencoder': [stage('autoencoder', queued_cliff(*c, **o)) for *c, o in [(.003, {}), (.01, {}), (.01, WIDE), (.003, WIDE), (.001, {}), (.01, (0, 1, 3), WIDE)]],
+    'Cliff, opened autoencoder': [opened(*(queued_cliff(w, **NO_UNI, **WIDE) for w in ws)) for ws in ((.01, .0025), (.0025, .0006), (.01, .01))],
+    'HFS, opened autoencoder': [opened(hfs_spec(w), hfs_spec(w / 4)) for w in (.01, .003)],
+    'Autoencoder, opened in stages': [opened(None, None)],
     'HFS, autoencoder': [stage('autoencoder', hfs_spec(w)) for w in (.03, .1, .01, .003, .001)],
     'Autoencoder': [stage('autoencoder')],
 }
