@@ -314,8 +314,7 @@ class Opening(AutoEncoder):
         training = self.training; self.eval()
         z = torch.cat([self.encode(as_float(take_rows(x, r)).to(self.x_std)) for r in some_rows(len(x), n).split(500)])
         for _ in range(k):
-            worst = torch.arange(self.n_latents) == redundancy(z * self.open).argmax()
-            self.close(worst.to(self.open.device))
+            self.close((torch.arange(self.n_latents) == redundancy(z * self.open).argmax()).to(self.open.device))
         self.train(training)
 
 # %% ../nbs/02_models.ipynb #c057
