@@ -300,7 +300,7 @@ class Opening(AutoEncoder):
 
     def encode(self, x: Tensor)->Tensor: # observations -> (n, d)
         "Standardised latents of observations, 0 where they are closed."
-        return self.standardize(self.encoded(x) * self.open) * self.open
+        return super().encode(x) * self.open
 
     @torch.no_grad()
     def close(self, useless: Tensor)->None: # (d,) which latents

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BESIDE', 'PAPER', 'NET', 'TRAIN', 'FIRST', 'REST', 'MORE', 'LARGE', 'WIDE', 'NARROWING', 'NO_UNI', 'CLIFF',
-           'CANDIDATES', 'CLOSEST', 'stage', 'moving', 'staged', 'go_on', 'queued_cliff', 'cliff_on', 'relaxed',
-           'opened', 'shapes', 'trial', 'tuning', 'study', 'boards']
+           'CANDIDATES', 'CLOSEST', 'stage', 'moving', 'opening', 'staged', 'go_on', 'queued_cliff', 'cliff_on',
+           'relaxed', 'opened', 'shapes', 'trial', 'tuning', 'study', 'boards']
 
 # %% ../../nbs/studies/shapes3d.ipynb #c003
 from .balls import hfs_spec, ioss_spec
@@ -24,11 +24,16 @@ def stage(model, penalty=None): # a name; names and options
     return dict(model=[model, NET], penalty=penalty, fit=TRAIN)
 
 def moving(first, last, steps): return ['BetaVAE', dict(beta=first, last=last, steps=steps)]
+def opening(model, options, penalties, fits): # a name, its options; three specifications and options of training
+    "Latents that open one stage after the other: two, three, all."
+    two = dict(model=[model, NET | dict(active=2) | options], penalty=penalties[0], fit=fits[0])
+    three = dict(model=['same', dict(active=3)], penalty=penalties[1], fit=fits[1], base=two)
+    return dict(model=['same', dict(active=None)], penalty=penalties[2], fit=fits[2], base=three)
+
 def staged():
-    "A VAE whose latents open in three stages: two, three, all."
-    two = dict(model=['vae', NET | dict(active=2, log_var=-4.)], penalty=moving(.06, .03, 1000), fit=FIRST)
-    three = dict(model=['same', dict(active=3)], penalty=moving(.005, .01, 1000), fit=FIRST, base=two)
-    return dict(model=['same', dict(active=None)], penalty=moving(2e-4, .01, 7000), fit=REST, base=three)
+    "A VAE whose latents open in three stages."
+    betas = [moving(.06, .03, 1000), moving(.005, .01, 1000), moving(2e-4, .01, 7000)]
+    return opening('vae', dict(log_var=-4.), betas, [FIRST, FIRST, REST])
 
 def go_on(*penalties, fit=MORE, base=None): # specifications of other penalties; what to go on from, None: `staged()`
     "That VAE, trained on with a smaller beta and other penalties."
@@ -51,10 +56,7 @@ def relaxed(strong, weak): # specifications of a penalty
 def opened(strong, weak): # specifications of a penalty, or None
     "A plain autoencoder whose latents open in three stages: two, three, all; then the penalty is weaker."
     short = FIRST | dict(steps=1500)
-    two = dict(model=['opening', NET | dict(active=2)], penalty=strong, fit=short)
-    three = dict(model=['same', dict(active=3)], penalty=strong, fit=short, base=two)
-    ten = dict(model=['same', dict(active=None)], penalty=strong, fit=REST, base=three)
-    return dict(model='same', penalty=weak, fit=MORE, base=ten)
+    return dict(model='same', penalty=weak, fit=MORE, base=opening('opening', {}, [strong] * 3, [short, short, REST]))
 
 WIDE, NARROWING = dict(sigma=.2), dict(sigma=dict(wide=.3, narrow=.1, steps=5000), max_age=31, queue=3968)
 NO_UNI = dict(weights=(0, 1, 3))
