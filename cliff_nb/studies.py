@@ -317,17 +317,19 @@ def restart_scores(
     rows: pd.DataFrame, # of a study; runs with one restart are left out
     by=(), # further columns of the rows to keep
     metric:str='mcc.pearson',
-    scale:float=100.
-)->pd.DataFrame: # a line a run: `by`, its names, all restarts (mean), chosen by the loss, best in hindsight, Spearman (lower loss, higher score)
-    "What the loss chose among the restarts of every run, before latents are straightened."
+    scale:float=100.,
+    judge:str='loss' # the stored number of a restart that chooses: the lowest is taken
+)->pd.DataFrame: # a line a run: `by`, its names, all restarts (mean), chosen by the judge, best in hindsight, Spearman (lower number, higher score)
+    "What the loss, or another judge, chose among the restarts of every run, before latents are straightened."
     names = rows.metric.str.extract(r'^restart (?P<restart>\d+) (?P<what>.+)$')
     long, run = rows.assign(**names).dropna(subset='restart'), [*by, *NAMES]
-    wide = long.pivot_table(index=[*run, 'restart'], columns='what', values='value').reindex(columns=['loss', metric]).dropna()
+    columns = ['all restarts', f'chosen by the {judge}', 'best in hindsight', 'Spearman']
+    wide = long.pivot_table(index=[*run, 'restart'], columns='what', values='value').reindex(columns=[judge, metric]).dropna()
     def judged(part):
         score = scale * part[metric]
-        return pd.Series({'all restarts': score.mean(), 'chosen by the loss': score[part.loss.idxmin()], 'best in hindsight': score.max(), 'Spearman': (-part.loss).corr(score, method='spearman')})
-    lines = [dict(zip(run, key)) | judged(part).to_dict() for key, part in wide.groupby(run)]
-    return pd.DataFrame(lines, columns=[*run, 'all restarts', 'chosen by the loss', 'best in hindsight', 'Spearman'])
+        return dict(zip(columns, (score.mean(), score[part[judge].idxmin()], score.max(), (-part[judge]).corr(score, method='spearman'))))
+    lines = [dict(zip(run, key)) | judged(part) for key, part in wide.groupby(run)]
+    return pd.DataFrame(lines, columns=[*run, *columns])
 
 # %% ../nbs/09_studies.ipynb #c043
 BESIDE = {'Spearman': 'mcc.spearman', 'cells right': 'quantized_accuracy', 'rec. error': 'reconstruction'} # column: metric

@@ -42,8 +42,8 @@ def judges(
     return values | dict(IOSS=mean_penalty(IOSS(), z3000), HFS=mean_penalty(HFS(gamma=1., product='sampled'), z3000))
 
 # %% ../../nbs/studies/choosing.ipynb #c014
-KINDS = {'full': synthetic, 'holes': synthetic, '4 axes nonlinear t=0.3': axes, 'mild': balls} # kind of data: its study
-RESTARTS, DATA_SETS = 6, 3
+KINDS = {'full': synthetic, 'holes': synthetic, '4 axes nonlinear t=0.3': axes, 'mild': balls, '4 axes nonlinear t=1': axes, 'scm': balls} # kind of data: its study
+RESTARTS, DATA_SETS = 6, 2
 
 def judge_restarts(
     trial:dict, # of a map, with several restarts
