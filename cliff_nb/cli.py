@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['RECIPE', 'DATA', 'FIRST', 'SEEDS', 'QUICK', 'OWN', 'app', 'COLUMNS', 'DEVELOPERS', 'Method', 'whole', 'latent_names',
            'save_latents', 'save_figure', 'say', 'plainly', 'show_version', 'about', 'main', 'demo_data', 'judge',
-           'best_restart', 'fit_one', 'load_module', 'fit_all', 'scores_csv', 'score_table', 'show_table', 'encoder',
-           'demo_pictures', 'say_written', 'demo', 'open_data', 'default_of', 'own_settings', 'factor_scores',
-           'write_model', 'write_results', 'train_own', 'number', 'fit_command', 'rows_like', 'load_fit', 'new_file',
-           'encode', 'published', 'parts_of', 'study_command', 'table_command', 'shipped', 'for_readers', 'to_copy',
-           'notebooks']
+           'fit_one', 'load_module', 'fit_all', 'scores_csv', 'score_table', 'show_table', 'encoder', 'demo_pictures',
+           'say_written', 'demo', 'open_data', 'default_of', 'own_settings', 'factor_scores', 'write_model',
+           'write_results', 'train_own', 'number', 'fit_command', 'rows_like', 'load_fit', 'new_file', 'encode',
+           'published', 'parts_of', 'study_command', 'table_command', 'shipped', 'for_readers', 'to_copy', 'notebooks']
 
 # %% ../nbs/10_cli.ipynb #c003
 import json
@@ -138,10 +137,6 @@ def judge(
                 quantized_accuracy=quantized_accuracy(data.cells(), z), reconstruction_error=error.item())
 
 # %% ../nbs/10_cli.ipynb #c032
-def best_restart(module)->int:
-    "The number of the restart that `fit` chose."
-    return min(module.restarts, key=lambda r: r.loss if math.isfinite(r.loss) else math.inf).restart
-
 def fit_one(
     runs, # folder of all runs
     method:str, # a row of the recipe
@@ -151,14 +146,14 @@ def fit_one(
     file = Path(runs) / f'{method}_{seed}.json'
     if file.exists(): return json.loads(file.read_text())
     from cliff_nb.trials import make_model, make_penalty
-    from cliff_nb.train import fit, write_whole
+    from cliff_nb.train import best_restart, fit, write_whole
     m, data, start = RECIPE[method], demo_data(seed, quick), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try: module = fit(make_model(m.model, data.x.shape[1], data.factors.shape[1]), data, make_penalty(m.penalty), seed=seed,
                           folder=file.with_suffix(''), progress=False, accelerator='cpu', **m.options | (QUICK if quick else {}))
         except FloatingPointError as e: raise FloatingPointError(f'{m.title}, seed {seed}: {e}') from None # which can be sent between processes
-    row = dict(method=method, seed=seed, restart=best_restart(module), **judge(module, data), seconds=time.perf_counter() - start)
+    row = dict(method=method, seed=seed, restart=best_restart(module.restarts).restart, **judge(module, data), seconds=time.perf_counter() - start)
     write_whole(file, json.dumps(row, indent=1))
     return row
 
@@ -324,8 +319,8 @@ def write_model(
     columns # names, or None
 )->None:
     "Write `model.ckpt` and `fit.json`."
-    from cliff_nb.train import write_whole
-    best, m = best_restart(module), module.model
+    from cliff_nb.train import best_restart, write_whole
+    best, m = best_restart(module.restarts).restart, module.model
     with whole(folder / 'model.ckpt') as part: shutil.copyfile(folder / f'restart_{best}/last.ckpt', part)
     about = dict(model=kind, n_columns=m.n_columns, n_latents=m.n_latents, columns=columns, restart=best, version=__version__)
     write_whole(folder / 'fit.json', json.dumps(about, indent=1))
@@ -362,7 +357,7 @@ def train_own(data, latents, factors, kind, sigma, folder, batch, seed, options)
     model = make_model(kind, rows.x.shape[1], latents)
     module = fit(model, rows, penalty, batch_size=usual if batch is None else batch, seed=seed, folder=folder, progress=sys.stderr.isatty(), **options)
     write_model(folder, module, kind, columns)
-    if len(module.restarts) > 1: typer.echo('\n'.join(f'restart {r.restart}: loss {r.loss:.2f}' for r in module.restarts))
+    if len(module.restarts) > 1: typer.echo('\n'.join(f'restart {r.restart}: loss {r.loss:.2f}, verdict {r.verdict:.3f}' for r in module.restarts))
     names = write_results(folder, encoder(module)(rows.x), rows, penalty.sigma)
     say_written(folder, ['model.ckpt', 'fit.json', *names])
 

@@ -6,8 +6,9 @@
 __all__ = ['SCHEDULES', 'Batches', 'FactorDataModule', 'seen_by', 'check_penalty', 'own_optimizers', 'Together', 'NonFinite',
            'check_finite', 'check_objective', 'Objective', 'rate', 'LearningPenalty', 'set_precision', 'Disentangler',
            'Restart', 'holds_bytes', 'in_batches', 'apply', 'codes', 'check_images', 'observations', 'write_whole',
-           'claim', 'digest', 'quiet', 'run', 'finished', 'read_log', 'mean_misfit', 'expected_penalty',
-           'selection_loss', 'check_fit', 'weights_digest', 'best_starts', 'one_run', 'fit']
+           'claim', 'digest', 'quiet', 'run', 'finished', 'read_log', 'mean_misfit', 'expected_penalty', 'to_judge',
+           'selection_loss', 'find_judge', 'best_restart', 'check_fit', 'weights_digest', 'best_starts', 'one_run',
+           'fit']
 
 # %% ../nbs/05_train.ipynb #c003
 import copy
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from .datasets import FactorDataset
-from .losses import Penalty, gather_batch, mean_penalty, over_draws
+from .losses import IOSS, Penalty, gather_batch, mean_penalty, over_draws
 from .models import Code, LatentModel, as_float, some_rows, strain, take_rows
 
 # %% ../nbs/05_train.ipynb #c007
@@ -230,10 +231,11 @@ class Disentangler(LearningPenalty, Objective):
 
 # %% ../nbs/05_train.ipynb #c035
 class Restart(NamedTuple):
-    "One restart of a run: its number, the loss that ranks it, and its module."
+    "One restart of a run: its number, its loss, its module, and the verdict on it (lower is better)."
     restart: int
     loss: float
     module: L.LightningModule
+    verdict: float
 
 # %% ../nbs/05_train.ipynb #c036
 def holds_bytes(a)->bool: # anything
@@ -404,19 +406,39 @@ def expected_penalty(penalty, code: Code, n:int=2000, draws:int=4)->float: # row
     if getattr(penalty, 'on', 'latents') == 'latents': return mean_penalty(penalty, code.z)
     return over_draws(penalty, code.each(lambda t: t[some_rows(len(t), n)]), draws)
 
+def to_judge(module, x): # `Disentangler`, observations -> some of them, their `Code`
+    "What restarts are judged on, the same rows for all: of images 5000."
+    module.eval()
+    if module.model.is_image: x = torch.cat([take_rows(x, rows) for rows in some_rows(len(x), 5000).split(500)])
+    return x, codes(module, x)
+
 @torch.no_grad()
 def selection_loss(
     module: Disentangler, # trained, on the CPU
     x # observations
 )->float: # the objective; lower is better
-    "The loss that ranks restarts, the same for all of them."
-    module.eval()
-    if module.model.is_image: x = torch.cat([take_rows(x, rows) for rows in some_rows(len(x), 5000).split(500)])
-    code = codes(module, x)
+    "The loss that a run has reached."
+    x, code = to_judge(module, x)
     loss = 0. if module.model.invertible else mean_misfit(module, x, code.sample)
     if module.strain: loss += module.strain * float(strain(x, code.mean))
     loss += sum(module.model.own_weights[k] * float(t) for k, t in module.model.own_terms(code).items())
     return loss if module.penalty is None else loss + module.weight * expected_penalty(module.penalty, code)
+
+# %% ../nbs/05_train.ipynb #n0judge
+def find_judge(
+    judge, # 'auto', 'loss', or a penalty
+    model: LatentModel
+): # `Penalty`, or None for the loss
+    "What gives the verdict on the restarts of a model: by default the loss, but IOSS for maps."
+    if judge == 'auto': return IOSS() if model.invertible else None
+    if judge != 'loss' and not isinstance(judge, Penalty): raise ValueError(f"judge must be 'auto', 'loss' or a Penalty, got {judge!r}")
+    return None if judge == 'loss' else judge
+
+def best_restart(restarts)->Restart: # list of `Restart`
+    "Of those whose verdict is within a tenth of the lowest, the one with the lowest loss."
+    low = min((r.verdict for r in restarts if math.isfinite(r.verdict)), default=math.inf)
+    near = [r for r in restarts if r.verdict <= low + .1 * abs(low)]
+    return min(near or restarts, key=lambda r: r.loss if math.isfinite(r.loss) else math.inf)
 
 # %% ../nbs/05_train.ipynb #c058
 def check_fit(x, model: LatentModel, batch_size:int, seed:int, restarts:int, steps:int)->None: # x: observations
@@ -441,14 +463,15 @@ def best_starts(module, x, seed:int, restarts:int, starts:int)->list: # numbers 
         module.model.reset(few, seed, r); losses.append(selection_loss(module, few))
     return sorted(range(starts), key=losses.__getitem__)[:restarts]
 
-def one_run(module, x, r:int, asked:dict, fresh:bool, folder, progress:bool, checkpoint_every:int, accelerator:str)->Restart: # as in fit; r: number of the restart
+def one_run(module, x, r:int, asked:dict, fresh:bool, folder, judge, progress:bool, checkpoint_every:int, accelerator:str)->Restart: # as in fit; r: number of the restart
     "Reset, train and judge one restart."
     seed, place = asked['seed'], None if folder is None else Path(folder) / f'restart_{r}'
     if fresh: module.model.reset(x, seed, r)
     data = FactorDataModule(x, asked['batch_size'], asked['steps'], seed * 1000 + r)
     run(module, data, place, progress, f'restart {r}' if asked['restarts'] > 1 else 'training', checkpoint_every, accelerator)
     module.model.settle(x)
-    return Restart(r, selection_loss(module, x), module)
+    loss = selection_loss(module, x)
+    return Restart(r, loss, module, loss if judge is None else expected_penalty(judge, to_judge(module, x)[1]))
 
 # %% ../nbs/05_train.ipynb #c060
 def fit(
@@ -458,21 +481,22 @@ def fit(
     *, weight:float=1., strain:float=0., lr:float=1e-3, decay:bool=True, warmup:int=0, steps:int=2000, batch_size:int=1000, seed:int=0, # see Disentangler
     schedule=None, weight_decay:float=0., precision:str='float32', # see Disentangler
     fresh:bool=True, # False: go on from the weights that the model has
-    restarts:int=1, # independent runs; the best by `selection_loss` is returned
+    restarts:int=1, # independent runs, of which the best is returned
+    judge='auto', # gives the verdict of `best_restart`: a penalty, 'loss', or 'auto': IOSS for maps, else the loss
     starts:int=0, # for maps: of so many starts, those with the lowest loss are trained; 0: the first ones
     folder=None, # where runs are kept; None: nowhere
     progress:bool=True, checkpoint_every:int=500, accelerator:str='auto' # see run
 )->Disentangler: # the best restart; all of them in its attribute `restarts`
     "Train a model with a penalty."
     x = observations(data, model.n_latents)
-    check_fit(x, model, batch_size, seed, restarts, steps)
+    check_fit(x, model, batch_size, seed, restarts, steps); judge = find_judge(judge, model)
     if starts and not (fresh and model.invertible): raise ValueError('starts are chosen before training: only a fresh invertible map can be judged then')
     options = dict(weight=weight, lr=lr, decay=decay, warmup=warmup, steps=steps, seed=seed)
     more = {k: v for k, v in dict(strain=strain, schedule=schedule, weight_decay=weight_decay, precision=precision).items() if v not in (None, 0, 'float32')}
     module = Disentangler(copy.deepcopy(model), copy.deepcopy(penalty), **options, **more)
     asked = options | more | (dict(starts=starts) if starts else {}) | dict(batch_size=batch_size, restarts=restarts, model=repr(model), penalty=repr(penalty)) | ({} if fresh else dict(start=weights_digest(model)))
     if folder is not None: claim(folder, asked | dict(data=digest(x)))
-    done = [one_run(copy.deepcopy(module), x, r, asked, fresh, folder, progress, checkpoint_every, accelerator) for r in best_starts(copy.deepcopy(module), x, seed, restarts, starts)]
-    best = min(done, key=lambda r: r.loss if math.isfinite(r.loss) else math.inf).module
-    best.restarts = [Restart(r.restart, r.loss, copy.deepcopy(r.module)) for r in done]
+    done = [one_run(copy.deepcopy(module), x, r, asked, fresh, folder, judge, progress, checkpoint_every, accelerator) for r in best_starts(copy.deepcopy(module), x, seed, restarts, starts)]
+    best = best_restart(done).module
+    best.restarts = [r._replace(module=copy.deepcopy(r.module)) for r in done]
     return best

@@ -138,7 +138,8 @@ def train_stage(
     inputs = before[:-1] if same else before
     seen = Stages(inputs).encode(x) if inputs else x
     model = change(before[-1].model, changes, seen) if same else make_model(trial['model'], tuple(seen.shape[1:]), n_latents)
-    return fit(model, seen, make_penalty(trial['penalty']), seed=trial['seed'], fresh=not same, folder=folder, progress=False, **trial['fit'])
+    judge = make_penalty(trial['fit'].get('judge')) or 'loss'
+    return fit(model, seen, make_penalty(trial['penalty']), seed=trial['seed'], fresh=not same, folder=folder, progress=False, **trial['fit'] | dict(judge=judge))
 
 # %% ../nbs/08_trials.ipynb #c020
 def train_trial(
