@@ -432,7 +432,7 @@ def find_judge(
     "What gives the verdict on the restarts of a model: by default the loss, but IOSS for maps."
     if judge == 'auto': return IOSS() if model.invertible else None
     if judge != 'loss' and not isinstance(judge, Penalty): raise ValueError(f"judge must be 'auto', 'loss' or a Penalty, got {judge!r}")
-    return None if judge == 'loss' else judge
+    return None if judge == 'loss' else copy.deepcopy(judge)
 
 def best_restart(restarts)->Restart: # list of `Restart`
     "Of those whose verdict is within a tenth of the lowest, the one with the lowest loss."
