@@ -13,7 +13,7 @@ from ..metrics import mcc
 from ..models import strain
 from . import axes, balls, synthetic
 from ..studies import Study, results_folder
-from ..train import apply
+from ..train import Restart, apply, best_restart
 from ..trials import Stages, make_data, train_trial
 
 # %% ../../nbs/studies/choosing.ipynb #c007
@@ -49,13 +49,14 @@ def judge_restarts(
     trial:dict, # of a map, with several restarts
     work=None # folder where stages are kept; None: nowhere
 )->dict: # names and values, as `run_trial` has them for the loss
-    "Train all restarts, and judge and score each."
+    "Train all restarts, judge and score each, and score the one that IOSS and the loss choose."
     data = make_data(trial['dataset'])
     stages = train_trial(trial, data.x, data.factors.shape[1], work)
     x = Stages(stages[:-1]).encode(data.x) if stages[:-1] else data.x
     found = {r.restart: apply(r.module, 'encode', x) for r in stages[-1].restarts}
     values = {r.restart: judges(r, x, found[r.restart], [z for k, z in found.items() if k != r.restart]) | {'mcc.pearson': mcc(data.factors, found[r.restart])} for r in stages[-1].restarts}
-    return {f'restart {k} {name}': float(v) for k, part in values.items() for name, v in part.items()}
+    best = best_restart([Restart(k, v['loss'], None, v['IOSS']) for k, v in values.items()]).restart
+    return {f'restart {k} {name}': float(v) for k, part in values.items() for name, v in part.items()} | {'mcc.pearson': values[best]['mcc.pearson']}
 
 # %% ../../nbs/studies/choosing.ipynb #c015
 def trials_of(kind:str, module, i:int)->list: # name of a kind of data, the study that has it, number of a data set
