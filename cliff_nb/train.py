@@ -415,10 +415,9 @@ def to_judge(module, x): # `Disentangler`, observations -> some of them, their `
 @torch.no_grad()
 def selection_loss(
     module: Disentangler, # trained, on the CPU
-    x # observations
+    x, code: Code # as `to_judge` gives them
 )->float: # the objective; lower is better
     "The loss that a run has reached."
-    x, code = to_judge(module, x)
     loss = 0. if module.model.invertible else mean_misfit(module, x, code.sample)
     if module.strain: loss += module.strain * float(strain(x, code.mean))
     loss += sum(module.model.own_weights[k] * float(t) for k, t in module.model.own_terms(code).items())
@@ -460,7 +459,7 @@ def best_starts(module, x, seed:int, restarts:int, starts:int)->list: # numbers 
     if starts <= restarts: return list(range(restarts))
     few, losses = x[some_rows(len(x), 3000)], []
     for r in range(starts):
-        module.model.reset(few, seed, r); losses.append(selection_loss(module, few))
+        module.model.reset(few, seed, r); losses.append(selection_loss(module, *to_judge(module, few)))
     return sorted(range(starts), key=losses.__getitem__)[:restarts]
 
 def one_run(module, x, r:int, asked:dict, fresh:bool, folder, judge, progress:bool, checkpoint_every:int, accelerator:str)->Restart: # as in fit; r: number of the restart
@@ -470,8 +469,9 @@ def one_run(module, x, r:int, asked:dict, fresh:bool, folder, judge, progress:bo
     data = FactorDataModule(x, asked['batch_size'], asked['steps'], seed * 1000 + r)
     run(module, data, place, progress, f'restart {r}' if asked['restarts'] > 1 else 'training', checkpoint_every, accelerator)
     module.model.settle(x)
-    loss = selection_loss(module, x)
-    return Restart(r, loss, module, loss if judge is None else expected_penalty(judge, to_judge(module, x)[1]))
+    seen, code = to_judge(module, x)
+    loss = selection_loss(module, seen, code)
+    return Restart(r, loss, module, loss if judge is None else expected_penalty(judge, code))
 
 # %% ../nbs/05_train.ipynb #c060
 def fit(

@@ -8,13 +8,13 @@ __all__ = ['KINDS', 'RESTARTS', 'DATA_SETS', 'cliff_terms', 'judges', 'judge_res
 # %% ../../nbs/studies/choosing.ipynb #c003
 import torch
 from torch import Tensor
-from ..losses import CliffLoss, HFS, IOSS, mean_penalty, standardize
+from ..losses import CliffLoss, IOSS, mean_penalty, standardize
 from ..metrics import mcc
 from ..models import strain
 from . import axes, balls, synthetic
 from ..studies import Study, results_folder
 from ..train import Restart, apply, best_restart
-from ..trials import Stages, make_data, train_trial
+from ..trials import Stages, make_data, make_penalty, train_trial
 
 # %% ../../nbs/studies/choosing.ipynb #c007
 def cliff_terms(
@@ -39,7 +39,7 @@ def judges(
     values = dict(loss=restart.loss, strain=bent, disagreement=1 - sum(mcc(o, z) for o in others) / len(others)) | cliff_terms(z3000)
     values['own penalty'] = restart.loss - (own * bent if own else 0.)
     values['pooled'] = mean_penalty(CliffLoss(lambda_uni=0., lambda_kl=0., pooled=True), z3000)
-    return values | dict(IOSS=mean_penalty(IOSS(), z3000), HFS=mean_penalty(HFS(gamma=1., product='sampled'), z3000))
+    return values | dict(IOSS=mean_penalty(IOSS(), z3000), HFS=mean_penalty(make_penalty(synthetic.HFS), z3000))
 
 # %% ../../nbs/studies/choosing.ipynb #c014
 KINDS = {'full': synthetic, 'holes': synthetic, '4 axes nonlinear t=0.3': axes, 'mild': balls, '4 axes nonlinear t=1': axes, 'scm': balls} # kind of data: its study
